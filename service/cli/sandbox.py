@@ -1,0 +1,50 @@
+"""`settled sandbox` runs the fake providers and ERP; `settled trigger` plays a story there."""
+
+import click
+
+from service.errors import NotFound, Unavailable
+
+SANDBOX_URL = "http://127.0.0.1:9000"
+
+
+@click.command()
+@click.option("--listen", default="127.0.0.1:9000", show_default=True, metavar="HOST:PORT")
+def sandbox(listen: str) -> None:
+    """Run the fake providers and the fake ERP, scriptable over HTTP."""
+    from service.sandbox.server import serve
+
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise click.BadParameter("expected HOST:PORT", param_hint="--listen")
+    try:
+        serve(host.strip("[]"), int(port), announce=click.echo)
+    except OSError as error:
+        raise click.UsageError(f"cannot listen on {listen}: {error.strerror}") from error
+
+
+@click.command()
+@click.argument("account")
+@click.argument("story")
+@click.option("--sandbox-url", default=SANDBOX_URL, show_default=True)
+@click.option("--order-id", help="Play the story on this order instead of a new one.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def trigger(
+    account: str, story: str, sandbox_url: str, order_id: str | None, as_json: bool
+) -> None:
+    """Play STORY for ACCOUNT in the sandbox: paid, expired, refund, chargeback, ..."""
+    from urllib.parse import quote
+
+    import httpx
+
+    path = f"/sandbox/accounts/{quote(account, safe='')}/stories/{quote(story, safe='')}"
+    body = {} if order_id is None else {"order_id": order_id}
+    try:
+        answer = httpx.post(sandbox_url.rstrip("/") + path, json=body, timeout=10)
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        raise Unavailable(f"no sandbox at {sandbox_url}: {error}") from error
+    if answer.status_code == 404:
+        raise NotFound(f"the sandbox says: {answer.text}")
+    if answer.is_error:
+        raise click.ClickException(f"the sandbox answered {answer.status_code}: {answer.text}")
+    played = answer.json()
+    click.echo(answer.text if as_json else f"{played['order_id']} {played['reference']}")

@@ -1,0 +1,118 @@
+"""Signs and posts one notification; all traffic to the ERP goes through here.
+
+An attempt always comes to an Outcome: what the ERP answered, or why it could not, and what that
+means for the delivery and its lane. Source: CONTRACT.md, section 5.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import httpx
+
+from service.domain.lane import GONE, Result
+from service.domain.retry import parse_retry_after
+from service.domain.signature import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
+from service.errors import AddressRefused, Unavailable
+from service.wire import Wire
+
+ANSWER_BYTES_MAX: Final = 64 * 1024
+EXCERPT_BYTES_MAX: Final = 2 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one attempt came to, fit to be stored and shown: no key is in it.
+
+    code is `http_` and the status, or a word such as "timeout", "address_refused", "gone".
+    status_code is None where no answer came. excerpt is the start of the answer as one line.
+    """
+
+    result: Result
+    code: str
+    status_code: int | None
+    duration_ms: int
+    excerpt: str
+    retry_after_seconds: float | None
+
+
+async def post(
+    wire: Wire,
+    *,
+    url: str,
+    keys: Sequence[bytes],
+    notification_id: str,
+    body: bytes,
+    at: datetime,
+    timeout_seconds: float,
+) -> Outcome:
+    """Post a notification once and judge the answer; raises nothing for what the ERP does.
+
+    at is the time of this attempt, which is signed; timeout_seconds bounds the whole call. Of an
+    answer at most 64 KiB are read and 2 KiB kept.
+    """
+    request = _signed_request(url, keys, notification_id=notification_id, body=body, at=at)
+    started = time.monotonic()
+    try:
+        answer = await wire.send(
+            request, total_seconds=timeout_seconds, body_bytes_max=ANSWER_BYTES_MAX, truncate=True
+        )
+    except Unavailable as error:
+        return Outcome("retry", error.detail, None, _milliseconds_since(started), "", None)
+    except AddressRefused as error:
+        return Outcome("hold", error.code, None, _milliseconds_since(started), "", None)
+    return _judge(answer, duration_ms=_milliseconds_since(started), now=at)
+
+
+def result_of(status_code: int) -> Result:
+    """Return what a status means for the delivery. Source: CONTRACT.md, section 5."""
+    match status_code:
+        case code if 200 <= code < 300:
+            return "delivered"
+        case 401 | 403 | 410:
+            return "hold"
+        case 408 | 425 | 429:
+            return "retry"
+        case code if 400 <= code < 500:
+            return "dead"
+        case _:  # 3xx, 5xx and what is no status at all.
+            return "retry"
+
+
+def excerpt_of(content: bytes) -> str:
+    """Return the start of an answer as one line of printable text, at most 2 KiB of it."""
+    text = content[:EXCERPT_BYTES_MAX].decode("utf-8", errors="replace")
+    line = " ".join(text.split())
+    return "".join(character for character in line if character.isprintable())
+
+
+def _signed_request(
+    url: str, keys: Sequence[bytes], *, notification_id: str, body: bytes, at: datetime
+) -> httpx.Request:
+    timestamp = int(at.timestamp())
+    headers = {
+        "content-type": "application/json",
+        ID_HEADER: notification_id,
+        TIMESTAMP_HEADER: str(timestamp),
+        SIGNATURE_HEADER: sign(
+            keys, notification_id=notification_id, timestamp=timestamp, body=body
+        ),
+    }
+    return httpx.Request("POST", url, headers=headers, content=body)
+
+
+def _judge(answer: httpx.Response, *, duration_ms: int, now: datetime) -> Outcome:
+    return Outcome(
+        result=result_of(answer.status_code),
+        code=GONE if answer.status_code == 410 else f"http_{answer.status_code}",
+        status_code=answer.status_code,
+        duration_ms=duration_ms,
+        excerpt=excerpt_of(answer.content),
+        retry_after_seconds=parse_retry_after(answer.headers.get("retry-after", ""), now=now),
+    )
+
+
+def _milliseconds_since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)

@@ -1,0 +1,136 @@
+"""A webhook call comes in: let in, verified, stored with what it makes due; then a worker is woken.
+
+The answer to the caller waits for the commit and for nothing else.
+"""
+
+import hashlib
+import hmac
+import ipaddress
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
+
+from service.domain.event import Call, Event, EventVerdict
+from service.errors import Malformed, UnknownAccount
+from service.fetch import ConnectedAccount
+from service.providers import SendsWebhooks
+from service.telemetry.metrics import EVENTS
+
+# Stores the events of a call of an account; returns when they are committed.
+Store = Callable[[str, Call, Sequence[Event]], Awaitable[None]]
+
+# What is read of a call that is not let in; the same for all of them, so that size tells nothing.
+UNKNOWN_BODY_BYTES_MAX = 65_536
+
+# What plain indexing and parsing raise over a body of another shape; deep nesting is the last.
+_UNREADABLE = (LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
+
+_NOTHING = Event(None, None, verdict=EventVerdict.SET_ASIDE, reason="no_events")
+_NO_TOKEN = secrets.token_hex(32)
+
+
+async def receive(
+    call: Call,
+    *,
+    account: str,
+    token: str | None,
+    source: str | None,
+    accounts: Mapping[str, ConnectedAccount],
+    store: Store,
+    wake: Callable[[], None],
+) -> None:
+    """Verify a call and store its events; returns once they are committed.
+
+    token is the path segment behind the account, source the address that called. An authentic
+    call that names nothing to do is stored all the same, as evidence. Raises UnknownAccount,
+    BadSignature or Malformed; Unavailable when the events cannot be stored now.
+    """
+    admitted = admit(account, token=token, source=source, accounts=accounts)
+    events = events_in(call, admitted) or (_NOTHING,)
+    await store(admitted.name, call, events)
+    for event in events:
+        EVENTS.labels(admitted.name, event.verdict.value).inc()
+    if any(event.verdict is EventVerdict.ACCEPTED for event in events):
+        wake()
+
+
+def admit(
+    account: str,
+    *,
+    token: str | None,
+    source: str | None,
+    accounts: Mapping[str, ConnectedAccount],
+) -> ConnectedAccount:
+    """Return the account that a call may come in for.
+
+    Raises UnknownAccount, the same whatever is wrong: no such account, another token, one too
+    many, a source outside webhook_allow_from, or a provider that sends no webhooks.
+    """
+    found = accounts.get(account)
+    expected = found.section.webhook_token if found else None
+    is_token = _same(expected.reveal() if expected else _NO_TOKEN, token or "")
+    opens = is_token if expected else token is None
+    if (
+        found is None
+        or not opens
+        or not isinstance(found.provider, SendsWebhooks)
+        or not comes_from(source, found.section.webhook_allow_from)
+    ):
+        raise UnknownAccount("there is no such account")
+    return found
+
+
+def body_bytes_max(
+    account: str,
+    *,
+    token: str | None,
+    source: str | None,
+    accounts: Mapping[str, ConnectedAccount],
+) -> int:
+    """Return how much body is read of a call, before anything in it is known."""
+    try:
+        admitted = admit(account, token=token, source=source, accounts=accounts)
+    except UnknownAccount:
+        return UNKNOWN_BODY_BYTES_MAX
+    return admitted.provider.body_bytes_max
+
+
+def events_in(call: Call, account: ConnectedAccount) -> Sequence[Event]:
+    """Return the events in a call. Raises BadSignature or Malformed."""
+    assert isinstance(account.provider, SendsWebhooks)
+    try:
+        return account.provider.verify(call)
+    except _UNREADABLE as error:
+        raise Malformed(f"{type(error).__name__} in the body") from error
+
+
+def comes_from(source: str | None, networks: tuple[str, ...]) -> bool:
+    """Return whether an address lies in one of networks; everywhere does where there are none.
+
+    An IPv4 address that arrived over an IPv6 socket counts as IPv4.
+    """
+    if not networks:
+        return True
+    try:
+        address = ipaddress.ip_address(source or "")
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address
+    return any(address in network for network in _parsed(networks))
+
+
+@lru_cache(maxsize=1024)
+def _parsed(
+    networks: tuple[str, ...],
+) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(ipaddress.ip_network(network) for network in networks)
+
+
+def _same(expected: str, given: str) -> bool:
+    """Compare in a time that tells nothing, not even the length of what is expected."""
+    return hmac.compare_digest(_digest(expected), _digest(given))
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,34 @@
+"""The providers we speak with: a name in the configuration leads to a factory. One line each."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from service.domain.request import Direction
+from service.providers import AccountContext, Provider
+from service.providers.ginger import Ginger, GingerKeys
+from service.settings import Section
+
+
+@dataclass(frozen=True, slots=True)
+class Factory:
+    """How to make a provider's adapter from an account's own keys.
+
+    keys is the section that reads them and the type that make takes. default_limit is the call
+    budget of an account that names none, written as in the configuration. needs_webhook_token
+    is true where the provider signs nothing, so that only an unguessable path keeps others out.
+    """
+
+    keys: type[Section]
+    make: Callable[[Any, AccountContext], Provider]
+    default_limit: str
+    needs_webhook_token: bool
+    direction: Direction = Direction.IN
+
+
+PROVIDERS: Final[Mapping[str, Factory]] = MappingProxyType(
+    {
+        "ginger": Factory(GingerKeys, Ginger, default_limit="5/s", needs_webhook_token=True),
+    }
+)

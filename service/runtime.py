@@ -1,0 +1,197 @@
+"""Puts the parts together, once per process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from service import embedded
+from service.budget import CallBudget
+from service.domain.event import Call, Event
+from service.domain.polling import PollPlan
+from service.domain.status import Status
+from service.errors import Misconfigured
+from service.fetch import ConnectedAccount
+from service.nudge import DELIVER, SYNC, Bell, Waker
+from service.providers import AccountContext
+from service.registry import PROVIDERS
+from service.settings import Account, Endpoint, Settings, parse_rate
+from service.storage.accounts import ensure_accounts
+from service.storage.database import Pool, pool_of
+from service.storage.deliveries import Deliveries
+from service.storage.event_writer import EventWriter
+from service.storage.unit_of_work import unit_of_work
+from service.wire import Wire
+
+Role = Literal["web", "worker", "beat"]
+
+CONNECTIONS_MAX = {"web": 8, "worker": 6, "beat": 3}
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """Where this process finds PostgreSQL and Redis."""
+
+    postgres: str
+    redis: str
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Everything a process works with; opened and closed by open_runtime."""
+
+    settings: Settings
+    urls: Urls
+    pool: Pool
+    accounts: Mapping[str, ConnectedAccount]
+    endpoints: Mapping[str, Endpoint]
+    plan: PollPlan
+    budget: CallBudget
+    provider_wire: Wire
+    erp_wires: Mapping[bool, Wire]
+    bell: Bell
+    writer: EventWriter
+    wake: Callable[[], None]
+    wake_deliveries: Callable[[], None]
+
+    async def store(self, account: str, call: Call, events: list[Event]) -> None:
+        """Keep the events of a call; returns after the commit."""
+        await self.writer.store(account, call, events)
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings, *, role: Role) -> AsyncIterator[Runtime]:
+    """Open pools, clients and background tasks of one process; close them on leaving."""
+    accounts = connect_accounts(settings)
+    endpoints = _webhook_endpoints(settings)
+    urls = find_servers(settings)
+    pool = pool_of(urls.postgres, application=role, connections_max=CONNECTIONS_MAX[role])
+    bell = Bell(urls.redis)
+    sync_waker, delivery_waker = Waker(bell, SYNC), Waker(bell, DELIVER)
+    writer = EventWriter(urls.postgres)
+    provider_wire = Wire(check_addresses=False)
+    erp_wires = {False: Wire(check_addresses=True), True: Wire(check_addresses=False)}
+    async with AsyncExitStack() as stack:
+        stack.callback(bell.close)
+        for wire in (provider_wire, *erp_wires.values()):
+            stack.push_async_callback(wire.aclose)
+        await pool.open(wait=False)
+        stack.push_async_callback(pool.close, timeout=2.0)
+        if role == "web":
+            await writer.start()
+            stack.push_async_callback(writer.stop)
+        for waker in (sync_waker, delivery_waker):
+            task = asyncio.create_task(waker.run())
+            stack.callback(task.cancel)
+        yield Runtime(
+            settings=settings,
+            urls=urls,
+            pool=pool,
+            accounts=accounts,
+            endpoints=endpoints,
+            plan=plan_of(settings),
+            budget=CallBudget(pool),
+            provider_wire=provider_wire,
+            erp_wires=erp_wires,
+            bell=bell,
+            writer=writer,
+            wake=sync_waker.wake,
+            wake_deliveries=delivery_waker.wake,
+        )
+
+
+def find_servers(settings: Settings) -> Urls:
+    """Return where PostgreSQL and Redis are: configured, or embedded and started elsewhere.
+
+    Raises Unavailable when embedded ones are not running.
+    """
+    configured = (settings.database.url, settings.redis.url)
+    running = embedded.urls(settings.settled.data_dir) if None in configured else {}
+    postgres = configured[0].reveal() if configured[0] else running["postgres"]
+    redis = configured[1].reveal() if configured[1] else running["redis"]
+    return Urls(postgres, redis)
+
+
+def connect_accounts(settings: Settings) -> dict[str, ConnectedAccount]:
+    """Make the adapter of every account. Raises Misconfigured, naming the key at fault."""
+    return {
+        account.name: _connect(account, settings, f"account[{index}]")
+        for index, account in enumerate(settings.accounts)
+    }
+
+
+def plan_of(settings: Settings) -> PollPlan:
+    polling = settings.polling
+    return PollPlan(
+        open=polling.open,
+        processing=polling.processing,
+        paid=polling.paid,
+        max_age=polling.max_age,
+    )
+
+
+async def introduce(runtime: Runtime, *, end_pauses: bool = False) -> None:
+    """Make rows for the accounts and endpoints of the configuration."""
+    async with unit_of_work(runtime.pool) as work:
+        await ensure_accounts(
+            work.connection,
+            [(account.name, account.section.provider) for account in runtime.accounts.values()],
+            end_pauses=end_pauses,
+        )
+        await Deliveries(work.connection).ensure_endpoints(
+            [(endpoint.name, endpoint.kind) for endpoint in runtime.endpoints.values()]
+        )
+
+
+def _connect(account: Account, settings: Settings, where: str) -> ConnectedAccount:
+    factory = PROVIDERS.get(account.provider)
+    if factory is None:
+        raise Misconfigured(
+            f"{settings.source}: {where}.provider: expected one of"
+            f" {', '.join(sorted(PROVIDERS))}, got {account.provider!r}"
+        )
+    live = settings.settled.mode == "live"
+    if live and factory.needs_webhook_token and account.webhook_token is None:
+        raise Misconfigured(
+            f"{settings.source}: {where}.webhook_token: {account.provider} signs nothing, so in"
+            " live mode its webhooks need an unguessable path; set webhook_token"
+        )
+    context = AccountContext(
+        name=account.name,
+        words=_words(account, settings, where),
+        live=live,
+        reference_from=account.reference_from,
+    )
+    provider = factory.make(account.keys_as(factory.keys), context)
+    limit = account.limit or parse_rate(factory.default_limit)
+    return ConnectedAccount(account.name, account, provider, limit)
+
+
+def _words(account: Account, settings: Settings, where: str) -> dict[str, Status]:
+    words = {}
+    for word, status in account.words.items():
+        if status not in set(Status):
+            raise Misconfigured(
+                f"{settings.source}: {where}.words.{word}: expected one of"
+                f" {', '.join(Status)}, got {status!r}"
+            )
+        words[word] = Status(status)
+    return words
+
+
+def _webhook_endpoints(settings: Settings) -> dict[str, Endpoint]:
+    endpoints = {}
+    for index, endpoint in enumerate(settings.endpoints):
+        if endpoint.kind != "webhook" or endpoint.body != "settled":
+            raise Misconfigured(
+                f"{settings.source}: endpoint[{index}]: this release delivers kind = \"webhook\""
+                " with body = \"settled\""
+            )
+        endpoints[endpoint.name] = endpoint
+    return endpoints

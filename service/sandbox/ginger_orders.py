@@ -1,0 +1,193 @@
+"""How Ginger shows an order's ledger: statuses, flags, amounts and counter orders.
+
+Everything here is derived from ledger entries, so that an older picture is the same functions
+over fewer entries. Source: fact sheet ginger, sections 4, 7, 8 and 9.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from service.sandbox.ginger_transactions import (
+    Json,
+    Seller,
+    attempt_json,
+    capture_json,
+    event_json,
+    stamp,
+    transaction_json,
+)
+from service.sandbox.ledger import (
+    ARRIVALS,
+    ATTEMPT_NEWS,
+    ENDINGS,
+    RETURNS,
+    Entry,
+    Order,
+    What,
+    has_unresolved_attempt,
+    reserved,
+    total,
+)
+
+# Fact sheet ginger, section 4: the field on the counter order, and the one on the original.
+RETURN_FIELDS = {
+    What.REFUNDED: ("refund_of_order_id", "refund_orders"),
+    What.CHARGED_BACK: ("chargeback_of_order_id", "chargeback_orders"),
+    What.REVERSED: ("reversal_of_order_id", "reversal_orders"),
+}
+
+# What a counter order repeats of its original, as in the sample refund_response_order_shape.
+REPEATED = ("client", "extra", "merchant_order_id", "webhook_url")
+
+
+def order_word(order: Order, entries: Sequence[Entry]) -> str:
+    """Return the order's status. Source: fact sheet ginger, section 8."""
+    arrived = total(entries, *ARRIVALS)
+    if arrived:
+        is_split = arrived < order.amount and has_unresolved_attempt(entries)
+        return "see-transactions" if is_split else "completed"
+    for entry in reversed(entries):
+        if entry.what in ENDINGS:
+            return entry.what.value
+    acted = [entry for entry in entries if entry.what in ATTEMPT_NEWS - {What.OFFERED}]
+    if not acted:
+        return "new"
+    return "error" if acted[-1].what is What.FAILED else "processing"
+
+
+def return_word(entries: Sequence[Entry], return_id: str) -> str:
+    """Return the status of a counter order."""
+    newest = [entry for entry in entries if entry.subject == return_id][-1]
+    if newest.what in RETURNS:
+        return "completed"
+    return "error" if newest.what is What.RETURN_FAILED else "processing"
+
+
+def order_json(order: Order, entries: Sequence[Entry], seller: Seller) -> Json:
+    """Return the order as a read shows it, without amount_details."""
+    shown = order_summary(order, entries, seller)
+    offers = [entry for entry in entries if entry.what is What.OFFERED]
+    shown["transactions"] = [
+        *(attempt_json(order, entries, offer, seller) for offer in offers),
+        *(
+            capture_json(order, entries, entry, seller)
+            for entry in entries
+            if entry.what in (What.CAPTURED, What.VOIDED)
+        ),
+    ]
+    return shown
+
+
+def order_summary(order: Order, entries: Sequence[Entry], seller: Seller) -> Json:
+    """Return the order as a list shows it: everything but its transactions."""
+    word = order_word(order, entries)
+    shown = order.as_created | {
+        "amount": order.amount,
+        "created": stamp(order.created_at),
+        "currency": order.currency,
+        "id": order.id,
+        "merchant_id": seller.merchant_id,
+        "modified": stamp(entries[-1].at if entries else order.created_at),
+        "order_url": f"{seller.pay_url}/pay/{order.id}/",
+        "project_id": seller.project_id,
+        "status": word,
+    }
+    if word == "completed":
+        shown["completed"] = stamp(_newest_at(entries, *ARRIVALS))
+    added = (What.OFFERED, What.CAPTURED, What.VOIDED)
+    if any(entry.what in added for entry in entries):
+        shown["last_transaction_added"] = stamp(_newest_at(entries, *added))
+    return shown | _linked_orders(entries) | _flags(entries)
+
+
+def amount_details(entries: Sequence[Entry]) -> Json:
+    """Return what `?fields[]=amount_details` adds.
+
+    Money received at once counts as captured. Source: fact sheet ginger, section 8.4 (assumed).
+    """
+    captured = total(entries, What.RECEIVED, What.CAPTURED)
+    held = reserved(entries)
+    return {
+        "capturable": held,
+        "captured": captured,
+        "refundable": max(0, captured - total(entries, *RETURNS)),
+        "refunded": total(entries, What.REFUNDED),
+        "voidable": held,
+        "voided": total(entries, What.VOIDED),
+    }
+
+
+def return_json(order: Order, entries: Sequence[Entry], return_id: str, seller: Seller) -> Json:
+    """Return a counter order with its one debit transaction."""
+    shown = return_summary(order, entries, return_id, seller)
+    news = [entry for entry in entries if entry.subject == return_id]
+    first_offer = next(entry for entry in entries if entry.what is What.OFFERED)
+    transaction = transaction_json(order, first_offer, news[0], news[-1].at, seller) | {
+        "credit_debit": "debit",
+        "description": shown["description"],
+        "events": [event_json(entry, str(shown["status"])) for entry in news[-1:]],
+        "id": news[0].id,
+        "order_id": return_id,
+        "status": shown["status"],
+    }
+    if "completed" in shown:
+        transaction["completed"] = shown["completed"]
+    shown["transactions"] = [transaction]
+    return shown
+
+
+def return_summary(order: Order, entries: Sequence[Entry], return_id: str, seller: Seller) -> Json:
+    """Return a counter order as a list shows it. Source: fact sheet ginger, sections 4 and 9."""
+    news = [entry for entry in entries if entry.subject == return_id]
+    opened, movement = news[0], What(news[0].note)
+    word = return_word(entries, return_id)
+    shown: Json = {key: order.as_created[key] for key in REPEATED if key in order.as_created}
+    shown |= {
+        "amount": opened.amount,
+        "created": stamp(opened.at),
+        "currency": order.currency,
+        "description": movement.value.replace("_", " ").capitalize(),
+        "id": return_id,
+        "last_transaction_added": stamp(opened.at),
+        "merchant_id": seller.merchant_id,
+        "modified": stamp(news[-1].at),
+        "project_id": seller.project_id,
+        "status": word,
+        RETURN_FIELDS[movement][0]: order.id,
+    }
+    if movement is What.REFUNDED:
+        shown["flags"] = ["is-refund"]
+    if word == "completed":
+        shown["completed"] = stamp(news[-1].at)
+    return shown
+
+
+def _linked_orders(entries: Sequence[Entry]) -> Json:
+    links: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry.what is What.RETURN_OPENED:
+            links.setdefault(RETURN_FIELDS[What(entry.note)][1], []).append(entry.subject)
+    refunded = (
+        {"refunded_amount": total(entries, What.REFUNDED)} if "refund_orders" in links else {}
+    )
+    return {**links, **refunded}
+
+
+def _flags(entries: Sequence[Entry]) -> Json:
+    """Return the flags, absent when there is none. Source: fact sheet ginger, section 7."""
+    said = {entry.what for entry in entries}
+    opened = {entry.note for entry in entries if entry.what is What.RETURN_OPENED}
+    flags = [
+        flag
+        for flag, is_set in (
+            ("has-captures", What.CAPTURED in said),
+            ("has-refunds", What.REFUNDED.value in opened),
+            ("has-voids", What.VOIDED in said),
+        )
+        if is_set
+    ]
+    return {"flags": flags} if flags else {}
+
+
+def _newest_at(entries: Sequence[Entry], *whats: What) -> datetime:
+    return next(entry.at for entry in reversed(entries) if entry.what in whats)

@@ -1,0 +1,213 @@
+"""Named stories: what payers, banks and merchants do to an order, beat by beat.
+
+A beat acts on the ledger and nothing else. What the provider then says, and whether it calls,
+follows from the ledger.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import uuid4
+
+from service.sandbox.ledger import (
+    BANK_TRANSFER,
+    UNRESOLVED,
+    Entry,
+    Order,
+    What,
+    news_of_attempt,
+    reserved,
+    total,
+)
+
+# What a beat does to an order at a moment.
+Act = Callable[[Order, datetime], None]
+# Picks an amount out of the order's amount, in minor units.
+Share = Callable[[int], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """One step of a story; pauses is how many pauses pass before it."""
+
+    act: Act
+    pauses: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """opening is left out for an order that has money already.
+
+    tells_returns: counter orders send their own status_changed; the original sends none for
+    them either way. Source: fact sheet ginger, section 13.4 (assumed).
+    """
+
+    opening: tuple[Beat, ...]
+    ending: tuple[Beat, ...] = ()
+    tells_returns: bool = True
+
+    def beats(self, order: Order) -> tuple[Beat, ...]:
+        """Return the beats to play on this order."""
+        return self.ending if order.has_money and self.ending else self.opening + self.ending
+
+
+def whole(amount: int) -> int:
+    return amount
+
+
+def part(amount: int) -> int:
+    """Return five sevenths, as in the sample order_see_transactions; some of two and more."""
+    return max(1, amount * 5 // 7)
+
+
+def rest(amount: int) -> int:
+    return amount - part(amount)
+
+
+def offer(method: str, share: Share = whole) -> Beat:
+    """The payer is offered a payment method: a new transaction."""
+
+    def act(order: Order, at: datetime) -> None:
+        amount = share(order.amount)
+        order.record(What.OFFERED, at=at, subject=str(uuid4()), amount=amount, note=method)
+
+    return Beat(act)
+
+
+def attempt_news(what: What, *, method: str = "", pauses: int = 1) -> Beat:
+    """Something happens to the oldest unresolved attempt, of this method if one is named.
+
+    With none unresolved it happens to the newest attempt. Arriving money comes in full.
+    """
+
+    def act(order: Order, at: datetime) -> None:
+        offers = [
+            entry
+            for entry in order.entries
+            if entry.what is What.OFFERED and method in ("", entry.note)
+        ]
+        attempt = next((offer for offer in offers if _is_unresolved(order, offer)), offers[-1])
+        brings_money = what in (What.RECEIVED, What.AUTHORISED)
+        amount = attempt.amount if brings_money else 0
+        order.record(what, at=at, subject=attempt.subject, amount=amount)
+
+    return Beat(act, pauses)
+
+
+def order_ends(what: What) -> Beat:
+    """The whole order is cancelled or expires."""
+    return Beat(lambda order, at: _record(order, what, at))
+
+
+def release(what: What, share: Share = whole) -> Beat:
+    """Capture, void or let lapse a share of what is still reserved, if anything is."""
+
+    def act(order: Order, at: datetime) -> None:
+        if not reserved(order.entries):
+            return
+        subject = next(e.subject for e in order.entries if e.what is What.AUTHORISED)
+        order.record(what, at=at, subject=subject, amount=share(reserved(order.entries)))
+
+    return Beat(act)
+
+
+def give_back(movement: What, share: Share = whole) -> tuple[Beat, ...]:
+    """Open a counter order and complete it one beat later; nothing without received money."""
+    return (_open_return(movement, share), _close_return(movement))
+
+
+def _open_return(movement: What, share: Share) -> Beat:
+    def act(order: Order, at: datetime) -> None:
+        if not total(order.entries, What.RECEIVED, What.CAPTURED):
+            return
+        amount = share(order.amount)
+        subject = str(uuid4())
+        order.record(What.RETURN_OPENED, at=at, subject=subject, amount=amount, note=movement.value)
+
+    return Beat(act)
+
+
+def _close_return(outcome: What) -> Beat:
+    def act(order: Order, at: datetime) -> None:
+        returns = [entry for entry in order.entries if entry.what is What.RETURN_OPENED]
+        if not returns:
+            return
+        opened = returns[-1]
+        amount = 0 if outcome is What.RETURN_FAILED else opened.amount
+        order.record(outcome, at=at, subject=opened.subject, amount=amount)
+
+    return Beat(act)
+
+
+def _is_unresolved(order: Order, offered: Entry) -> bool:
+    return news_of_attempt(order.entries, offered.subject)[-1].what in UNRESOLVED
+
+
+def _record(order: Order, what: What, at: datetime) -> None:
+    order.record(what, at=at)
+
+
+AT_BANK = attempt_news(What.AT_BANK)
+EXECUTING = attempt_news(What.EXECUTING)
+FAILED = attempt_news(What.FAILED)
+RECEIVED = attempt_news(What.RECEIVED)
+PAID = (offer("ideal"), AT_BANK, RECEIVED)
+UNPAID = (offer("ideal"), AT_BANK)
+RESERVED = (offer("credit-card"), AT_BANK, attempt_news(What.AUTHORISED))
+EXPIRED = (offer("ideal"), order_ends(What.EXPIRED))
+SPLIT = (offer("ideal", part), offer(BANK_TRANSFER, rest), AT_BANK, RECEIVED)
+
+STORIES: dict[str, Story] = {
+    "created": Story(()),
+    "open": Story((offer("ideal"),)),
+    "authorising": Story(UNPAID),
+    "processing": Story((*UNPAID, EXECUTING)),
+    "paid": Story(PAID),
+    "paid_slowly": Story((*UNPAID, EXECUTING, attempt_news(What.RECEIVED, pauses=5))),
+    "error": Story((*UNPAID, FAILED)),
+    "error_then_paid": Story((*UNPAID, FAILED, offer("credit-card"), AT_BANK, RECEIVED)),
+    "expired": Story(EXPIRED),
+    "error_then_expired": Story((*UNPAID, FAILED, order_ends(What.EXPIRED))),
+    "cancelled": Story((*UNPAID, order_ends(What.CANCELLED))),
+    "late_money": Story(EXPIRED, (RECEIVED,)),
+    "bank_transfer": Story((offer(BANK_TRANSFER), AT_BANK, attempt_news(What.RECEIVED, pauses=2))),
+    "bank_transfer_awaited": Story((offer(BANK_TRANSFER), AT_BANK)),
+    "two_transactions": Story(
+        (
+            offer("ideal"),
+            offer("credit-card"),
+            attempt_news(What.AT_BANK, method="credit-card"),
+            attempt_news(What.RECEIVED, method="credit-card"),
+        )
+    ),
+    "split": Story((*SPLIT, AT_BANK, RECEIVED)),
+    "split_awaited": Story((*SPLIT, AT_BANK)),
+    "part_paid": Story((*SPLIT, AT_BANK, order_ends(What.EXPIRED))),
+    "overpaid": Story((*PAID, offer("credit-card"), AT_BANK, RECEIVED)),
+    "refund": Story(PAID, give_back(What.REFUNDED)),
+    "part_refund": Story(PAID, give_back(What.REFUNDED, part)),
+    "two_refunds": Story(PAID, (*give_back(What.REFUNDED, part), *give_back(What.REFUNDED, rest))),
+    "silent_refund": Story(PAID, give_back(What.REFUNDED), tells_returns=False),
+    "failed_refund": Story(
+        PAID, (_open_return(What.REFUNDED, whole), _close_return(What.RETURN_FAILED))
+    ),
+    "chargeback": Story(PAID, give_back(What.CHARGED_BACK)),
+    "silent_chargeback": Story(PAID, give_back(What.CHARGED_BACK), tells_returns=False),
+    "reversal": Story(PAID, give_back(What.REVERSED)),
+    "refund_then_chargeback": Story(
+        PAID, (*give_back(What.REFUNDED, part), *give_back(What.CHARGED_BACK))
+    ),
+    "authorised_only": Story(RESERVED),
+    "captured": Story(RESERVED, (release(What.CAPTURED),)),
+    "part_captured": Story(RESERVED, (release(What.CAPTURED, part),)),
+    "part_captured_rest_voided": Story(
+        RESERVED, (release(What.CAPTURED, part), release(What.VOIDED))
+    ),
+    "voided": Story(RESERVED, (release(What.VOIDED),)),
+    "lapsed": Story(RESERVED, (release(What.LAPSED),)),
+}
+
+# Stories whose order authorises first and is captured by hand.
+CAPTURED_BY_HAND = frozenset(
+    name for name, story in STORIES.items() if story.opening[-3:] == RESERVED
+)

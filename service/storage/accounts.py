@@ -1,0 +1,131 @@
+"""Accounts: what the configuration cannot know, such as a pause; and the shared call budgets."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+# A pause without a time of its own starts here and doubles up to half an hour.
+PAUSE_SECONDS_FIRST = 60.0
+PAUSE_SECONDS_MAX = 1800.0
+
+Share = Literal["all", "discovery"]
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What the budget gave: granted calls, or the wait until the next one fits.
+
+    paused says that the account is on probation after a pause: one call at a time.
+    """
+
+    granted: int
+    used: int
+    wait_seconds: float
+    paused: bool
+
+
+async def ensure_accounts(
+    connection: AsyncConnection[Any], accounts: Iterable[tuple[str, str]], *, end_pauses: bool
+) -> None:
+    """Make rows for configured accounts, given as (name, provider).
+
+    end_pauses is for a start by a person, who may just have mended the credentials.
+    """
+    ordered = sorted(accounts)
+    names = [name for name, _ in ordered]
+    await connection.execute(
+        """
+        insert into accounts (name, provider)
+        select * from unnest(%s::text[], %s::text[]) as a (name, provider) order by name
+        on conflict (name) do update set provider = excluded.provider
+         where accounts.provider <> excluded.provider
+        """,
+        [names, [provider for _, provider in ordered]],
+    )
+    if end_pauses:
+        await connection.execute(
+            "update accounts set state = 'ok', reason = null, pauses = 0,"
+            " paused_until = '-infinity' where state = 'paused' and name = any(%s)",
+            [names],
+        )
+    await connection.execute(
+        """
+        insert into budgets (account, share)
+        select name, share from unnest(%s::text[]) as a (name)
+         cross join (values ('all'), ('discovery')) as s (share)
+         order by name, share
+        on conflict (account, share) do nothing
+        """,
+        [names],
+    )
+
+
+async def pause_account(
+    connection: AsyncConnection[Any], name: str, *, reason: str, seconds: float | None
+) -> float:
+    """Stop all calls of an account for a while, for every worker; return for how long.
+
+    seconds None means a pause that doubles from 1 to 30 minutes with each pause in a row.
+    A pause under way is not made shorter.
+    """
+    cursor = await connection.execute(
+        """
+        update accounts
+           set state = 'paused', reason = %(reason)s,
+               pauses = case when paused_until < now() then pauses + 1 else pauses end,
+               paused_until = greatest(paused_until, now() + make_interval(secs => least(
+                   %(most)s,
+                   coalesce(%(seconds)s::float8, %(first)s * 2 ^ least(pauses, 10)))))
+         where name = %(name)s
+        returning extract(epoch from paused_until - now())::float8
+        """,
+        {
+            "name": name,
+            "reason": reason,
+            "seconds": seconds,
+            "first": PAUSE_SECONDS_FIRST,
+            "most": PAUSE_SECONDS_MAX,
+        },
+    )
+    row = await cursor.fetchone()
+    return float(row[0]) if row else PAUSE_SECONDS_FIRST
+
+
+async def resume_accounts(connection: AsyncConnection[Any], names: Iterable[str]) -> list[str]:
+    """End the pause of accounts that answered again; return those that were paused.
+
+    A pause that began after the answer stands.
+    """
+    cursor = await connection.execute(
+        """
+        update accounts set state = 'ok', reason = null, pauses = 0
+         where name = any(%s) and state = 'paused' and paused_until <= now()
+        returning name
+        """,
+        [sorted(set(names))],
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def draw_calls(
+    connection: AsyncConnection[Any],
+    name: str,
+    *,
+    share: Share,
+    wanted: int,
+    calls_max: int,
+    window_seconds: float,
+) -> Grant:
+    """Draw up to wanted calls; no window of window_seconds ever holds more than calls_max."""
+    async with connection.cursor(row_factory=class_row(Grant)) as cursor:
+        await cursor.execute(
+            "select granted, used, wait_seconds, coalesce(paused, false) as paused"
+            " from draw_calls(%s, %s, %s, %s, %s)",
+            [name, share, wanted, calls_max, window_seconds],
+        )
+        grant = await cursor.fetchone()
+    assert grant is not None, "a function with out parameters answers one row"
+    return grant

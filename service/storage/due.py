@@ -1,0 +1,293 @@
+"""What is due: one narrow row per thing that may have to be read at a provider.
+
+A trigger raises `wanted`; a read covers only the generations raised before it began. Claims are
+leased: a worker that dies gives its rows back when the lease ends. Every write after the claim
+carries the lease number, so that a worker whose lease was taken over changes nothing.
+Source: LAYOUT.md, "From webhook to notification".
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from service.domain.request import Key, Kind, ObservedBy
+
+# Longer than the longest exchange (15 s) by 5 s, so that no honest read outlives its lease, and
+# short, because it is how long a killed worker's rows wait. Source: RELIABILITY.md, F3, G18.
+LEASE_SECONDS = 20.0
+
+# Crashes (claimed, never finished) after which a row is parked. Source: LAYOUT.md.
+CRASHES_MAX = 8
+
+# A row read often within 10 s waits before it may be read again, so that a hundred triggers
+# cost a few reads. The first three reads go at once. Source: RELIABILITY.md, T2.
+HURRY_SECONDS = (0.0, 0.0, 0.0, 1.0, 2.0, 5.0, 10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A leased row. crashes counts this claim as well, until it is finished."""
+
+    account: str
+    kind: str
+    provider_id: str
+    wanted: int
+    lease_no: int
+    known: bool
+    urgency: int
+    observed_by: str
+    rereads: int
+    crashes: int
+    errors: int
+    failing_seconds: float
+    first_due_at: datetime
+
+    @property
+    def key(self) -> Key:
+        return Key(self.account, Kind(self.kind), self.provider_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """How a claimed row goes back: covered generations, and when to look next.
+
+    covered None means that this look closes no generation. next_seconds None means never by
+    ourselves. errors is the new count of answered failures in a row, 0 after a good read.
+    """
+
+    claimed: Claimed
+    covered: int | None
+    next_seconds: float | None
+    errors: int = 0
+    rereads: int = 0
+    reread: bool = False
+    known: bool = False
+    parked: str | None = None
+
+
+class DueTable:
+    def __init__(self, connection: AsyncConnection[Any]) -> None:
+        self._connection = connection
+
+    async def claim(self, limit: int, *, lease_seconds: float = LEASE_SECONDS) -> list[Claimed]:
+        """Lease up to limit rows: told ones first, then polls, then unknown ids.
+
+        Counts the claim as a crash until it is finished, so that a row which kills its worker
+        is noticed even though nobody lives to report it.
+        """
+        async with self._connection.cursor(row_factory=class_row(Claimed)) as cursor:
+            await cursor.execute(_CLAIM, {"limit": limit, "lease": lease_seconds})
+            return await cursor.fetchall()
+
+    async def held(self, claims: Sequence[Claimed]) -> set[Key]:
+        """Return the keys whose lease is still the claimed one."""
+        cursor = await self._connection.execute(
+            """
+            select due.account, due.kind, due.provider_id
+              from due
+              join unnest(%s::text[], %s::text[], %s::text[], %s::bigint[])
+                   as c (account, kind, provider_id, lease_no)
+             using (account, kind, provider_id, lease_no)
+            """,
+            [*_columns(claim.key for claim in claims), [claim.lease_no for claim in claims]],
+        )
+        return {Key(a, Kind(k), p) for a, k, p in await cursor.fetchall()}
+
+    async def lock(self, keys: Iterable[Key]) -> None:
+        """Lock the rows of keys in key order, before several statements touch them."""
+        await self._connection.execute(
+            """
+            select from due
+              join unnest(%s::text[], %s::text[], %s::text[]) as k (account, kind, provider_id)
+             using (account, kind, provider_id)
+             order by account, kind, provider_id for update of due
+            """,
+            list(_columns(set(keys))),
+        )
+
+    async def rest(self, rests: Sequence[Rest]) -> int:
+        """Give claimed rows back; return how many still were ours."""
+        ordered = sorted(rests, key=lambda rest: rest.claimed.key)
+        cursor = await self._connection.execute(
+            _REST,
+            {
+                "accounts": [rest.claimed.account for rest in ordered],
+                "kinds": [rest.claimed.kind for rest in ordered],
+                "ids": [rest.claimed.provider_id for rest in ordered],
+                "leases": [rest.claimed.lease_no for rest in ordered],
+                "covered": [rest.covered for rest in ordered],
+                "next": [rest.next_seconds for rest in ordered],
+                "errors": [rest.errors for rest in ordered],
+                "rereads": [rest.rereads for rest in ordered],
+                "reread": [rest.reread for rest in ordered],
+                "known": [rest.known for rest in ordered],
+                "parked": [rest.parked for rest in ordered],
+                "hurry": list(HURRY_SECONDS),
+            },
+        )
+        return cursor.rowcount
+
+    async def trigger(
+        self, keys: Iterable[Key], *, observed_by: ObservedBy, known: bool = False
+    ) -> int:
+        """Make keys due now, whoever asks; never touches a lease. Return how many rows.
+
+        A person's trigger does not wait its turn behind a burst.
+
+        An id that only a webhook named waits for the small budget of unknown ids; one that the
+        provider's own list or a person named does not.
+        """
+        ordered = sorted(set(keys))
+        trusted = known or observed_by in (ObservedBy.SWEEP, ObservedBy.OPERATOR)
+        cursor = await self._connection.execute(
+            _TRIGGER,
+            {
+                "accounts": [key.account for key in ordered],
+                "kinds": [key.kind for key in ordered],
+                "ids": [key.provider_id for key in ordered],
+                "observed_by": observed_by,
+                "known": known,
+                "trusted": trusted,
+                "urgency": 1 if observed_by is ObservedBy.SWEEP else 0,
+                "at_once": observed_by is ObservedBy.OPERATOR,
+            },
+        )
+        return cursor.rowcount
+
+    async def generation(self, key: Key) -> tuple[int, int] | None:
+        """Return how often a key was wanted and up to where it was read, None if never."""
+        cursor = await self._connection.execute(
+            "select wanted, done from due where account = %s and kind = %s and provider_id = %s",
+            [key.account, key.kind, key.provider_id],
+        )
+        row = await cursor.fetchone()
+        return (row[0], row[1]) if row else None
+
+    async def is_anything_due(self) -> bool:
+        """Return whether a row can be claimed now."""
+        cursor = await self._connection.execute(
+            """
+            select exists (select from due where urgency = 0
+                              and due_at <= now() and leased_until <= now())
+                or exists (select from due where urgency = 1
+                              and due_at <= now() and leased_until <= now())
+                or exists (select from due where urgency = 2
+                              and due_at <= now() and leased_until <= now())
+            """
+        )
+        row = await cursor.fetchone()
+        return bool(row and row[0])
+
+
+def _columns(keys: Iterable[Key]) -> tuple[list[str], list[str], list[str]]:
+    listed = list(keys)
+    return (
+        [key.account for key in listed],
+        [str(key.kind) for key in listed],
+        [key.provider_id for key in listed],
+    )
+
+
+_CLAIM = """
+with told as materialized (
+    select account, kind, provider_id from due
+     where urgency = 0 and due_at <= now() and leased_until <= now()
+     order by due_at limit %(limit)s for update skip locked
+), polls as materialized (
+    select account, kind, provider_id from due
+     where urgency = 1 and due_at <= now() and leased_until <= now()
+     order by due_at limit (%(limit)s - (select count(*) from told)) for update skip locked
+), unknown as materialized (
+    select account, kind, provider_id from due
+     where urgency = 2 and due_at <= now() and leased_until <= now()
+     order by due_at
+     limit (%(limit)s - (select count(*) from told) - (select count(*) from polls))
+       for update skip locked
+), picked as (
+    select * from told union all select * from polls union all select * from unknown
+)
+update due
+   set leased_until = now() + make_interval(secs => %(lease)s),
+       lease_no = lease_no + 1,
+       crashes = crashes + 1
+  from picked
+ where (due.account, due.kind, due.provider_id)
+       = (picked.account, picked.kind, picked.provider_id)
+returning due.account, due.kind, due.provider_id, wanted, lease_no, known, urgency, observed_by,
+          rereads, crashes, errors,
+          coalesce(extract(epoch from now() - failing_since), 0)::float8 as failing_seconds,
+          first_due_at
+"""
+
+_REST = """
+with back as (
+    select * from unnest(
+        %(accounts)s::text[], %(kinds)s::text[], %(ids)s::text[], %(leases)s::bigint[],
+        %(covered)s::bigint[], %(next)s::float8[], %(errors)s::integer[],
+        %(rereads)s::smallint[], %(reread)s::boolean[], %(known)s::boolean[], %(parked)s::text[]
+    ) as b (account, kind, provider_id, lease_no, covered, next_seconds, errors, rereads, reread,
+            known, parked)
+), ours as materialized (
+    select due.account, due.kind, due.provider_id,
+           case when back.covered is null then hurry
+                when now() - not_before < interval '10 s'
+                then least(hurry + 1, cardinality(%(hurry)s::float8[]) - 1) else 0 end as hurry,
+           (due.wanted > coalesce(back.covered, due.done)) as more,
+           back.covered, back.next_seconds, back.errors, back.rereads, back.reread,
+           back.known, back.parked
+      from due join back using (account, kind, provider_id, lease_no)
+     order by due.account, due.kind, due.provider_id
+       for update of due
+)
+update due
+   set leased_until = '-infinity',
+       done = greatest(done, coalesce(ours.covered, done)),
+       hurry = ours.hurry,
+       not_before = case when ours.covered is null then due.not_before
+           else now() + make_interval(secs => (%(hurry)s::float8[])[ours.hurry + 1]) end,
+       due_at = case
+           when ours.covered is not null and ours.more
+               then now() + make_interval(secs => (%(hurry)s::float8[])[ours.hurry + 1])
+           when ours.next_seconds is null then 'infinity'
+           else now() + make_interval(secs => ours.next_seconds) end,
+       crashes = 0,
+       errors = ours.errors,
+       failing_since = case when ours.errors = 0 then null
+                            else coalesce(failing_since, now()) end,
+       rereads = case when ours.covered is not null and ours.more then 0 else ours.rereads end,
+       known = due.known or ours.known,
+       parked = ours.parked,
+       urgency = case
+           when ours.covered is not null and not ours.more and not ours.reread then
+                case when due.known or ours.known then 1 else 2 end
+           when due.known or ours.known then least(due.urgency, 1)
+           else due.urgency end,
+       observed_by = case
+           when ours.covered is not null and not ours.more and not ours.reread then 'poll'
+           else due.observed_by end
+  from ours
+ where (due.account, due.kind, due.provider_id) = (ours.account, ours.kind, ours.provider_id)
+"""
+
+_TRIGGER = """
+insert into due (account, kind, provider_id, observed_by, known, urgency)
+select account, kind, provider_id, %(observed_by)s, %(known)s,
+       case when %(trusted)s then %(urgency)s::smallint else 2 end
+  from unnest(%(accounts)s::text[], %(kinds)s::text[], %(ids)s::text[])
+       as t (account, kind, provider_id)
+ order by account, kind, provider_id
+on conflict (account, kind, provider_id) do update
+   set wanted = due.wanted + 1,
+       due_at = case when %(at_once)s then now()
+                     else least(due.due_at, greatest(now(), due.not_before)) end,
+       known = due.known or excluded.known,
+       observed_by = excluded.observed_by,
+       rereads = 0,
+       parked = null,
+       urgency = case when due.known or %(trusted)s
+                      then least(due.urgency, %(urgency)s::smallint) else 2 end
+"""

@@ -1,0 +1,390 @@
+"""The receiver's insert: many calls, one commit, and what they name made due with it.
+
+One task and one connection per process. While a commit is under way the next batch gathers by
+itself, so nothing lingers: a lone call commits at once, a flood shares its commits.
+Source: PERFORMANCE.md, sections 1.2 and 9.
+
+The body of a call is kept once, with its first event; the call's other events carry no bytes
+and the same body_sha256, account and received_at, by which the body is found.
+"""
+
+import asyncio
+import hashlib
+import os
+import random
+import re
+import signal
+import socket
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import chain, repeat
+from typing import Any
+
+import psycopg
+import structlog
+from psycopg import errors
+
+from service.domain.event import Call, Event
+from service.errors import Malformed, SettledError, Unavailable
+from service.storage.database import conninfo
+from service.storage.identifiers import new_id
+from service.telemetry.metrics import COMMIT_EVENTS
+
+log = structlog.get_logger()
+
+# Source of these bounds: PERFORMANCE.md, section 9, "Receiver".
+ROWS_PER_STATEMENT = 500
+ROWS_HELD_MAX = 5_000
+BYTES_HELD_MAX = 8 * 1024 * 1024
+ANSWER_SECONDS_MAX = 3.0
+
+RETRY_AFTER_SECONDS = 2.0
+RECONNECT_SECONDS = (0.05, 2.0)  # doubles from the first to the last
+IDLE_CHECK_SECONDS = 1.0
+SILENCE_SECONDS_MAX = 5.0  # longer than statement_timeout: after that the line is dead
+
+# How far an event's own day may lie from the day it arrives: there are partitions for that long.
+# Source: LAYOUT.md, "Partitions of events".
+DAYS_BACK = timedelta(days=35)
+DAYS_AHEAD = timedelta(days=1)
+
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
+
+# What PostgreSQL, or psycopg before it, refuses because of a value in one call: never storable.
+_UNSTORABLE = (errors.DataError, errors.IntegrityError, errors.ProgramLimitExceeded, UnicodeError)
+# What one call's key may bring upon a whole batch: somebody else holds its row.
+_HELD_UP = (
+    errors.LockNotAvailable,
+    errors.QueryCanceled,
+    errors.DeadlockDetected,
+    errors.SerializationFailure,
+)
+
+Row = tuple[
+    date, str, str, str | None, str | None, str | None, datetime, str, str | None, bytes, bytes,
+    str | None,
+]  # fmt: skip
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A call that waits for its commit."""
+
+    rows: list[Row]
+    body_bytes: int
+    committed: asyncio.Future[None]
+
+
+class EventWriter:
+    """Stores events and makes their requests due. commits counts statements that committed."""
+
+    def __init__(self, url: str) -> None:
+        self.commits = 0
+        self._conninfo = conninfo(url, application="receiver")
+        self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
+        self._queue: deque[_Waiting] = deque()
+        self._rows_held = 0
+        self._bytes_held = 0
+        self._work = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        return self._connection is not None
+
+    async def start(self) -> None:
+        """Begin to write. Tries to connect once; goes on trying in the background."""
+        await self._try_to_connect()
+        self._task = asyncio.create_task(self._run(), name="event writer")
+        self._task.add_done_callback(_end_process_on_bug)
+
+    async def stop(self) -> None:
+        """Write what is in hand, then hang up. Calls that come later are Unavailable."""
+        self._stopping.set()
+        self._work.set()
+        if self._task is not None:
+            await self._task
+
+    async def store(self, account: str, call: Call, events: Sequence[Event]) -> None:
+        """Store the events of a call, all or none; returns after COMMIT, within 3 s.
+
+        An event whose event_id is known is stored once and triggers once. Raises Malformed when
+        a value cannot be stored at all. Raises Unavailable when there is no room or no
+        connection, or when it takes too long: then the events may or may not be stored, and
+        storing them again is harmless.
+        """
+        assert events, "a call without events leaves no evidence"
+        waiting = self._admit(rows_of(account, call, events), len(call.body))
+        late = asyncio.get_running_loop().call_later(
+            ANSWER_SECONDS_MAX, _refuse, waiting, "not stored in time"
+        )
+        try:
+            await waiting.committed
+        finally:
+            late.cancel()
+
+    def _admit(self, rows: list[Row], body_bytes: int) -> _Waiting:
+        if self._connection is None or self._stopping.is_set():
+            raise _unavailable("events cannot be stored now")
+        if (
+            self._rows_held + len(rows) > ROWS_HELD_MAX
+            or self._bytes_held + body_bytes > BYTES_HELD_MAX
+        ):
+            raise _unavailable("too many events are waiting to be stored")
+        waiting = _Waiting(rows, body_bytes, asyncio.get_running_loop().create_future())
+        self._rows_held += len(rows)
+        self._bytes_held += body_bytes
+        self._queue.append(waiting)
+        self._work.set()
+        return waiting
+
+    def _release(self, batch: Iterable[_Waiting]) -> None:
+        for waiting in batch:
+            self._rows_held -= len(waiting.rows)
+            self._bytes_held -= waiting.body_bytes
+
+    async def _run(self) -> None:
+        while self._queue or not self._stopping.is_set():
+            if self._connection is None:
+                await self._reconnect()
+                continue
+            batch: list[_Waiting] = []
+            try:
+                await self._wait_for_work()
+                batch = self._take()
+                await self._write(batch)
+            except psycopg.Error as error:
+                await self._hang_up(error, batch)
+            finally:
+                self._release(batch)
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def _wait_for_work(self) -> None:
+        """Return when there is something to write; while idle, see that the line is alive."""
+        while not self._work.is_set():
+            try:
+                async with asyncio.timeout(IDLE_CHECK_SECONDS):
+                    await self._work.wait()
+            except TimeoutError:
+                await self._execute("select 1")
+
+    def _take(self) -> list[_Waiting]:
+        """Take the calls of the next statement; a call larger than a statement goes alone."""
+        batch: list[_Waiting] = []
+        rows = 0
+        while self._queue and (not batch or rows + len(self._queue[0].rows) <= ROWS_PER_STATEMENT):
+            batch.append(self._queue.popleft())
+            rows += len(batch[-1].rows)
+        if not self._queue and not self._stopping.is_set():
+            self._work.clear()
+        return batch
+
+    async def _write(self, batch: list[_Waiting]) -> None:
+        """Commit a batch. What fails because of one call is narrowed down to that call."""
+        try:
+            await self._commit(batch)
+        except (*_UNSTORABLE, *_HELD_UP) as error:
+            # The row that holds us up stays held: short waits bring its neighbours in on time.
+            await self._execute("set lock_timeout = '100ms'")
+            await self._narrow_down(batch, error)
+            await self._execute("set lock_timeout = '1s'")
+
+    async def _narrow_down(self, batch: list[_Waiting], error: Exception) -> None:
+        if len(batch) == 1:
+            return _blame(batch[0], error)
+        middle = len(batch) // 2
+        for half in (batch[:middle], batch[middle:]):
+            try:
+                await self._commit(half)
+            except (*_UNSTORABLE, *_HELD_UP) as error_of_half:
+                await self._narrow_down(half, error_of_half)
+        return None
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        """Store the calls that somebody still waits for, in one statement and one commit."""
+        wanted = [waiting for waiting in batch if not waiting.committed.done()]
+        if not wanted:
+            return
+        rows = [row for waiting in wanted for row in waiting.rows]
+        await self._execute(_STORE, [list(column) for column in zip(*rows, strict=True)])
+        self.commits += 1
+        COMMIT_EVENTS.observe(len(rows))
+        for waiting in wanted:
+            if not waiting.committed.done():
+                waiting.committed.set_result(None)
+
+    async def _execute(self, statement: str, values: Sequence[object] | None = None) -> None:
+        """Run one statement and commit it; a line that stays silent for 5 s is cut."""
+        assert self._connection is not None
+        cut = asyncio.get_running_loop().call_later(
+            SILENCE_SECONDS_MAX, _cut, self._connection.fileno()
+        )
+        try:
+            await self._connection.execute(statement, values)
+        finally:
+            cut.cancel()
+
+    async def _hang_up(self, error: psycopg.Error, batch: list[_Waiting]) -> None:
+        """Give up the connection and refuse all who wait: nobody knows for how long.
+
+        The batch may have been committed all the same; its callers are told to come again.
+        """
+        log.warning("event_writer.disconnected", error=type(error).__name__, calls=len(batch))
+        for waiting in chain(batch, self._queue):
+            _refuse(waiting, "events cannot be stored now")
+        self._release(self._queue)
+        self._queue.clear()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def _reconnect(self) -> None:
+        wait_seconds, wait_seconds_max = RECONNECT_SECONDS
+        while not self._stopping.is_set() and not await self._try_to_connect():
+            try:
+                async with asyncio.timeout(wait_seconds * random.uniform(0.5, 1.0)):  # noqa: S311
+                    await self._stopping.wait()
+            except TimeoutError:
+                wait_seconds = min(wait_seconds * 2, wait_seconds_max)
+
+    async def _try_to_connect(self) -> bool:
+        """Connect, within 2 s, and return whether that succeeded."""
+        try:
+            connection = await psycopg.AsyncConnection.connect(
+                self._conninfo, autocommit=True, prepare_threshold=0
+            )
+        except psycopg.OperationalError as error:
+            log.warning("event_writer.missed_database", error=type(error).__name__)
+            return False
+        self._connection = connection
+        try:
+            await self._execute(SESSION)
+        except psycopg.Error as error:
+            await self._hang_up(error, [])
+            return False
+        log.info("event_writer.connected")
+        return True
+
+
+def rows_of(account: str, call: Call, events: Sequence[Event]) -> list[Row]:
+    """Return one row of the table events for each event of a call."""
+    body_sha256 = hashlib.sha256(call.body).digest()
+    traceparent = call.headers.get("traceparent", "")
+    traced = traceparent if _TRACEPARENT.fullmatch(traceparent) else None
+    bodies = chain([call.body], repeat(b""))
+    return [
+        (
+            day_of(event.created_at, received_at=call.received_at),
+            new_id("evt"),
+            account,
+            event.kind and event.kind.value,
+            event.provider_id,
+            event.event_id,
+            call.received_at,
+            event.verdict.value,
+            event.reason,
+            body_sha256,
+            body,
+            traced,
+        )
+        for event, body in zip(events, bodies, strict=False)
+    ]
+
+
+def day_of(created_at: datetime | None, *, received_at: datetime) -> date:
+    """Return the partition of an event: the same for each redelivery, so that it is found again.
+
+    That is the day on which the provider made it, in UTC, from 35 days ago to tomorrow; without
+    such a time the day of arrival.
+    """
+    if created_at is None:
+        created_at = received_at
+    kept = min(max(created_at, received_at - DAYS_BACK), received_at + DAYS_AHEAD)
+    return kept.astimezone(UTC).date()
+
+
+def _unavailable(detail: str) -> Unavailable:
+    return Unavailable(detail, retry_after_seconds=RETRY_AFTER_SECONDS)
+
+
+def _refuse(waiting: _Waiting, detail: str) -> None:
+    _fail(waiting, _unavailable(detail))
+
+
+def _blame(waiting: _Waiting, error: Exception) -> None:
+    """Refuse the one call that cannot be stored, now or at all."""
+    if isinstance(error, _UNSTORABLE):
+        log.error("event.refused", error=type(error).__name__)
+        _fail(waiting, Malformed("a value cannot be stored"))
+    else:
+        log.warning("event.postponed", error=type(error).__name__)
+        _refuse(waiting, "events cannot be stored now")
+
+
+def _fail(waiting: _Waiting, error: SettledError) -> None:
+    if not waiting.committed.done():
+        waiting.committed.set_exception(error)
+
+
+def _cut(descriptor: int) -> None:
+    """Shut a socket down, so that whoever waits for an answer on it learns that none comes."""
+    with socket.socket(fileno=os.dup(descriptor)) as line:
+        line.shutdown(socket.SHUT_RDWR)
+
+
+def _end_process_on_bug(task: asyncio.Task[None]) -> None:
+    """A writer that died of a bug would refuse every call for ever: its process starts anew."""
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("event_writer.died", exc_info=task.exception())
+        signal.raise_signal(signal.SIGTERM)
+
+
+# lock_timeout below ANSWER_SECONDS_MAX, and statement_timeout too, so that a call is answered by
+# the reason and not by the clock. A database set to wait for replicas keeps doing so.
+# Source: RELIABILITY.md, section 3.3.
+SESSION = """
+select set_config('lock_timeout', '1s', false),
+       set_config('statement_timeout', '2s', false),
+       set_config('synchronous_commit',
+                  case current_setting('synchronous_commit')
+                      when 'remote_apply' then 'remote_apply' else 'on' end, false)
+"""
+
+# Both inserts go in the order of the key that they lock: unsorted locks deadlock.
+# Source: PERFORMANCE.md, section 0, number 8.
+_STORE = """
+with stored as (
+    insert into events (day, id, account, kind, provider_id, event_id, received_at, verdict,
+                        reason, body_sha256, body, traceparent)
+    select day, id, account, kind, provider_id, event_id, received_at, verdict,
+           reason, body_sha256, body, traceparent
+      from unnest(%b::date[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
+                  %b::timestamptz[], %b::text[], %b::text[], %b::bytea[], %b::bytea[],
+                  %b::text[])
+           as item (day, id, account, kind, provider_id, event_id, received_at, verdict,
+                    reason, body_sha256, body, traceparent)
+     order by account, event_id, day
+    on conflict (account, event_id, day) where event_id is not null do nothing
+    returning account, kind, provider_id, verdict
+), named as (
+    select account, kind, provider_id, count(*) as times
+      from stored
+     where verdict = 'accepted' and kind is not null and provider_id is not null
+     group by account, kind, provider_id
+)
+insert into due (account, kind, provider_id, wanted, urgency, observed_by)
+select account, kind, provider_id, times, 2, 'webhook'
+  from named
+ order by account, kind, provider_id
+on conflict (account, kind, provider_id) do update
+   set wanted = due.wanted + excluded.wanted,
+       due_at = least(due.due_at, greatest(now(), due.not_before)),
+       observed_by = 'webhook',
+       rereads = 0,
+       urgency = case when due.known then 0 else 2 end,
+       parked = null
+"""

@@ -1,0 +1,111 @@
+"""History: transitions, and the reads that caused them. Append-only; the database refuses more."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from psycopg import AsyncConnection
+from psycopg.types.json import Jsonb
+
+
+@dataclass(frozen=True, slots=True)
+class ObservationRow:
+    """A read and what it came to; answer is None where it equals the one before."""
+
+    id: str
+    request_id: str
+    read_at: datetime
+    lease_no: int
+    version: int | None
+    observed_by: str
+    verdict: str
+    answer_sha256: bytes
+    answer: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class TransitionRow:
+    """A change we recorded, linked by hash to the one before it."""
+
+    id: str
+    subject: Literal["request", "order"]
+    subject_id: str
+    sequence: int
+    type: str
+    before: dict[str, object] | None
+    after: dict[str, object]
+    correction: bool
+    observed_by: str
+    observation_id: str | None
+    answer_sha256: bytes | None
+    lease_no: int | None
+    version: int | None
+    occurred_at: datetime | None
+    recorded_at: datetime
+    chained_from: bytes
+    hash: bytes
+
+
+class History:
+    def __init__(self, connection: AsyncConnection[Any]) -> None:
+        self._connection = connection
+
+    async def append_observations(self, rows: Sequence[ObservationRow]) -> None:
+        async with self._connection.cursor() as cursor:
+            await cursor.executemany(
+                """
+                insert into observations (day, id, request_id, read_at, lease_no, version,
+                                          observed_by, verdict, answer_sha256, answer)
+                values ((%(at)s at time zone 'utc')::date, %(id)s, %(request)s, %(at)s, %(lease)s,
+                        %(version)s, %(by)s, %(verdict)s, %(sha256)b, %(answer)b)
+                """,
+                [
+                    {
+                        "id": row.id,
+                        "request": row.request_id,
+                        "at": row.read_at,
+                        "lease": row.lease_no,
+                        "version": row.version,
+                        "by": row.observed_by,
+                        "verdict": row.verdict,
+                        "sha256": row.answer_sha256,
+                        "answer": row.answer,
+                    }
+                    for row in rows
+                ],
+            )
+
+    async def append_transitions(self, rows: Sequence[TransitionRow]) -> None:
+        async with self._connection.cursor() as cursor:
+            await cursor.executemany(
+                """
+                insert into transitions (id, subject, subject_id, sequence, type, before, after,
+                                         correction, observed_by, observation_id, answer_sha256,
+                                         lease_no, version, occurred_at, recorded_at,
+                                         chained_from, hash)
+                values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                """,
+                [
+                    (
+                        row.id,
+                        row.subject,
+                        row.subject_id,
+                        row.sequence,
+                        row.type,
+                        Jsonb(row.before) if row.before is not None else None,
+                        Jsonb(row.after),
+                        row.correction,
+                        row.observed_by,
+                        row.observation_id,
+                        row.answer_sha256,
+                        row.lease_no,
+                        row.version,
+                        row.occurred_at,
+                        row.recorded_at,
+                        row.chained_from,
+                        row.hash,
+                    )
+                    for row in rows
+                ],
+            )

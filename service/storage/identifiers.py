@@ -1,0 +1,22 @@
+"""Identifiers of our own rows: a prefix that says what it is, and a time-ordered random part."""
+
+import secrets
+import time
+from typing import Literal
+
+Prefix = Literal["evt", "prq", "ord", "obs", "trn", "ntf", "dlv"]
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
+
+
+def new_id(prefix: Prefix) -> str:
+    """Return a new identifier such as prq_01m9x0c5n8qk4v7t2w6y3z1a0b: 48 bits of time, 80 random.
+
+    Ids made later sort later (to the millisecond, per clock), which keeps index pages warm.
+    """
+    number = (time.time_ns() // 1_000_000 << 80) | secrets.randbits(80)
+    characters = []
+    for _ in range(26):
+        number, index = divmod(number, 32)
+        characters.append(_ALPHABET[index])
+    return f"{prefix}_{''.join(reversed(characters))}"

@@ -1,0 +1,152 @@
+"""Orders: what the ERP wants paid, and what its requests add up to."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row, dict_row
+from psycopg.types.json import Jsonb
+
+from service.domain.order import OrderState, Sibling
+from service.storage.identifiers import new_id
+from service.storage.requests import request_of
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """An order as recorded. status is None until it was rolled up once."""
+
+    id: str
+    reference: str
+    registered: bool
+    registered_as: bytes | None
+    withdrawn: bool
+    version: int
+    status: str | None
+    rule: str | None
+    currency: str | None
+    amount: int | None
+    received: int
+    refunded: int
+    taken_back: int
+    booked: int
+    sequence: int
+    attention: Sequence[str]
+    chain: bytes
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A request of an order, with what an order message says of it."""
+
+    sibling: Sibling
+    account: str
+
+
+_FIELDS = """id, reference, registered, registered_as, withdrawn, version, status, rule, currency, amount,
+    received, refunded, taken_back, booked, sequence, attention, chain, metadata"""
+
+
+class OrdersTable:
+    def __init__(self, connection: AsyncConnection[Any]) -> None:
+        self._connection = connection
+
+    async def discover(self, references: Iterable[str]) -> dict[str, str]:
+        """Return the order id of each reference, making unregistered orders where none is."""
+        ordered = sorted(set(references))
+        await self._connection.execute(
+            """
+            insert into orders (id, reference)
+            select * from unnest(%s::text[], %s::text[]) as o (id, reference) order by reference
+            on conflict (reference) do nothing
+            """,
+            [[new_id("ord") for _ in ordered], ordered],
+        )
+        cursor = await self._connection.execute(
+            "select reference, id from orders where reference = any(%s)", [ordered]
+        )
+        return dict(await cursor.fetchall())
+
+    async def lock(self, ids: Iterable[str]) -> list[OrderRow]:
+        """Lock orders by reference, the one lock order everywhere, and return them."""
+        async with self._connection.cursor(row_factory=class_row(OrderRow)) as cursor:
+            await cursor.execute(
+                f"select {_FIELDS} from orders where id = any(%s) order by reference for update",  # noqa: S608 - constant list of columns
+                [sorted(set(ids))],
+            )
+            return await cursor.fetchall()
+
+    async def lock_reference(self, reference: str) -> OrderRow | None:
+        """Lock the order with this reference, if there is one."""
+        async with self._connection.cursor(row_factory=class_row(OrderRow)) as cursor:
+            await cursor.execute(
+                f"select {_FIELDS} from orders where reference = %s for update",  # noqa: S608 - constant list of columns
+                [reference],
+            )
+            return await cursor.fetchone()
+
+    async def members(self, ids: Iterable[str]) -> dict[str, list[Member]]:
+        """Return the requests of each order, by request id.
+
+        Run it after the statement that locked the orders, never in the same one: only a new
+        snapshot shows what the last holder of the lock committed.
+        """
+        listed = sorted(set(ids))
+        members: dict[str, list[Member]] = defaultdict(list)
+        async with self._connection.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(
+                "select * from requests where order_id = any(%s) order by id", [listed]
+            )
+            for row in await cursor.fetchall():
+                request = request_of(row)
+                sibling = Sibling(request.id, request.direction, request.facts)
+                members[row["order_id"]].append(Member(sibling, request.key.account))
+        return members
+
+    async def register(
+        self,
+        order_id: str,
+        *,
+        currency: str,
+        amount: int,
+        metadata: Mapping[str, object],
+        registered_as: bytes,
+    ) -> None:
+        """Write what the ERP expects; the row must be locked by this transaction."""
+        await self._connection.execute(
+            """
+            update orders set registered = true, currency = %s, amount = %s, metadata = %s,
+                              registered_as = %s, updated_at = now()
+             where id = %s
+            """,
+            [currency, amount, Jsonb(dict(metadata)), registered_as, order_id],
+        )
+
+    async def save(self, order_id: str, state: OrderState, *, sequence: int, chain: bytes) -> None:
+        """Write what an order adds up to; the row must be locked by this transaction."""
+        await self._connection.execute(
+            """
+            update orders
+               set status = %s, rule = %s, received = %s, refunded = %s, taken_back = %s,
+                   booked = %s, attention = %s, sequence = %s, chain = %s,
+                   currency = coalesce(currency, %s),
+                   version = version + 1, updated_at = now()
+             where id = %s
+            """,
+            [
+                str(state.status),
+                state.rule,
+                state.received,
+                state.refunded,
+                state.taken_back,
+                state.booked,
+                sorted(state.attention),
+                sequence,
+                chain,
+                state.currency,
+                order_id,
+            ],
+        )

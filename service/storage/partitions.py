@@ -1,0 +1,78 @@
+"""Day partitions of the inbox and of the reads: made ahead, dropped by age."""
+
+from datetime import date, timedelta
+from typing import Any
+
+from psycopg import AsyncConnection, sql
+
+PARTITIONED = ("events", "observations")
+
+DAYS_AHEAD = 14
+
+# Providers repeat a signed event for days, and a body is looked up at least this long.
+DAYS_BACK_MIN = 35
+
+# One number for whoever makes partitions, so that two never do at once.
+PARTITION_LOCK = 5_137_023
+
+
+async def keep_partitions(
+    connection: AsyncConnection[Any], *, today: date, raw_bodies: timedelta
+) -> list[str]:
+    """Make the partitions from yesterday to a fortnight ahead, drop those past their time.
+
+    Return the names of dropped ones. A day whose rows already lie in the default partition
+    stays there: moving them would change history.
+    """
+    dropped = []
+    async with connection.transaction():
+        await connection.execute("select pg_advisory_xact_lock(%s)", [PARTITION_LOCK])
+        for table in PARTITIONED:
+            existing = await _existing(connection, table)
+            for ahead in range(-1, DAYS_AHEAD + 1):
+                await _make(connection, table, today + timedelta(days=ahead), existing)
+            oldest = today - max(raw_bodies, timedelta(days=DAYS_BACK_MIN))
+            for name in sorted(existing):
+                if name < _name(table, oldest):
+                    await connection.execute(
+                        sql.SQL("drop table {}").format(sql.Identifier(name))
+                    )
+                    dropped.append(name)
+    return dropped
+
+
+async def _existing(connection: AsyncConnection[Any], table: str) -> set[str]:
+    cursor = await connection.execute(
+        "select c.relname from pg_inherits join pg_class as c on c.oid = inhrelid"
+        " where inhparent = %s::regclass and c.relname ~ '_[0-9]{8}$'",
+        [table],
+    )
+    return {row[0] for row in await cursor.fetchall()}
+
+
+async def _make(
+    connection: AsyncConnection[Any], table: str, day: date, existing: set[str]
+) -> None:
+    name = _name(table, day)
+    if name in existing:
+        return
+    taken = await connection.execute(
+        sql.SQL("select exists (select from {} where day = {})").format(
+            sql.Identifier(f"{table}_default"), sql.Literal(day)
+        )
+    )
+    row = await taken.fetchone()
+    if row and row[0]:
+        return
+    await connection.execute(
+        sql.SQL("create table {} partition of {} for values from ({}) to ({})").format(
+            sql.Identifier(name),
+            sql.Identifier(table),
+            sql.Literal(day),
+            sql.Literal(day + timedelta(days=1)),
+        )
+    )
+
+
+def _name(table: str, day: date) -> str:
+    return f"{table}_{day:%Y%m%d}"

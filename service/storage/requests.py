@@ -1,0 +1,219 @@
+"""Requests: one row per thing asked of a payer, as last judged."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+
+from service.domain.request import Direction, Facts, Key, Kind, PaymentRequest, Related
+from service.domain.status import Status
+from service.storage.identifiers import new_id
+
+_SAVED = (
+    ("direction", "text"),
+    ("registered", "boolean"),
+    ("order_id", "text"),
+    ("reference", "text"),
+    ("status", "text"),
+    ("provider_status", "text"),
+    ("final", "boolean"),
+    ("reason", "text"),
+    ("currency", "text"),
+    ("amount", "bigint"),
+    ("received", "bigint"),
+    ("refunded", "bigint"),
+    ("taken_back", "bigint"),
+    ("booked", "bigint"),
+    ("version", "bigint"),
+    ("lease_no", "bigint"),
+    ("sequence", "bigint"),
+    ("parked", "text"),
+    ("attention", "text"),
+    ("chain", "bytea"),
+    ("occurred_at", "timestamptz"),
+)
+
+
+class RequestsTable:
+    def __init__(self, connection: AsyncConnection[Any]) -> None:
+        self._connection = connection
+
+    async def make(self, keys: Iterable[Key], *, registered: bool = False) -> None:
+        """Make rows for keys that have none."""
+        ordered = sorted(set(keys))
+        await self._connection.execute(
+            """
+            insert into requests (id, account, kind, provider_id, registered)
+            select id, account, kind, provider_id, %s
+              from unnest(%s::text[], %s::text[], %s::text[], %s::text[])
+                   as k (id, account, kind, provider_id)
+             order by account, kind, provider_id
+            on conflict (account, kind, provider_id) do nothing
+            """,
+            [
+                registered,
+                [new_id("prq") for _ in ordered],
+                [key.account for key in ordered],
+                [str(key.kind) for key in ordered],
+                [key.provider_id for key in ordered],
+            ],
+        )
+
+    async def lock(self, keys: Iterable[Key]) -> dict[Key, PaymentRequest]:
+        """Lock the rows of keys in key order, the one lock order everywhere, and return them."""
+        return await self._select(keys, "for update of r")
+
+    async def find(self, keys: Iterable[Key]) -> dict[Key, PaymentRequest]:
+        """Return the rows of keys without locking them."""
+        return await self._select(keys, "")
+
+    async def _select(self, keys: Iterable[Key], locking: str) -> dict[Key, PaymentRequest]:
+        ordered = sorted(set(keys))
+        async with self._connection.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(
+                f"""
+                select r.* from requests as r
+                  join unnest(%s::text[], %s::text[], %s::text[])
+                       as k (account, kind, provider_id) using (account, kind, provider_id)
+                 order by r.account, r.kind, r.provider_id
+                {locking}
+                """,  # noqa: S608 - locking is one of two constants above
+                [
+                    [key.account for key in ordered],
+                    [str(key.kind) for key in ordered],
+                    [key.provider_id for key in ordered],
+                ],
+            )
+            requests = [request_of(row) for row in await cursor.fetchall()]
+        return {request.key: request for request in requests}
+
+    async def save(self, requests: Sequence[PaymentRequest]) -> None:
+        """Write requests back; the rows must be locked by this transaction."""
+        if not requests:
+            return
+        rows = [_row_of(request) for request in requests]
+        names = [name for name, _ in _SAVED]
+        values = {name: [row[name] for row in rows] for name in names}
+        values["ids"] = [request.id for request in requests]
+        values["attention"] = [",".join(sorted(request.attention)) for request in requests]
+        await self._connection.execute(_SAVE, values)
+
+    async def relate(self, related: Iterable[tuple[PaymentRequest, Related]]) -> None:
+        """Remember ids that belong to requests, so that later events on them are known."""
+        rows = [
+            (request.key.account, str(item.kind), item.provider_id, request.id, item.related_as)
+            for request, item in related
+        ]
+        if not rows:
+            return
+        rows.sort()
+        await self._connection.execute(
+            """
+            insert into related (account, kind, provider_id, request_id, related_as)
+            select * from unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+            on conflict (account, kind, provider_id) do nothing
+            """,
+            [list(column) for column in zip(*rows, strict=True)],
+        )
+
+    async def owners(self, keys: Iterable[Key]) -> dict[Key, Key]:
+        """Return, for keys known to be part of a request, the key of that request."""
+        listed = list(keys)
+        cursor = await self._connection.execute(
+            """
+            select related.account, related.kind, related.provider_id, r.kind, r.provider_id
+              from related
+              join unnest(%s::text[], %s::text[], %s::text[])
+                   as k (account, kind, provider_id) using (account, kind, provider_id)
+              join requests as r on r.id = related.request_id
+            """,
+            [
+                [key.account for key in listed],
+                [str(key.kind) for key in listed],
+                [key.provider_id for key in listed],
+            ],
+        )
+        return {
+            Key(account, Kind(kind), provider_id): Key(account, Kind(owner_kind), owner_id)
+            for account, kind, provider_id, owner_kind, owner_id in await cursor.fetchall()
+        }
+
+
+def request_of(row: DictRow) -> PaymentRequest:
+    """Return the request that a row of the table holds."""
+    facts = None
+    if row["status"] is not None:
+        facts = Facts(
+            status=Status(row["status"]),
+            final=row["final"],
+            currency=row["currency"],
+            amount=row["amount"],
+            received=row["received"],
+            refunded=row["refunded"],
+            taken_back=row["taken_back"],
+            booked=row["booked"],
+            provider_status=row["provider_status"],
+            reason=row["reason"],
+        )
+    return PaymentRequest(
+        id=row["id"],
+        key=Key(row["account"], Kind(row["kind"]), row["provider_id"]),
+        first_seen_at=row["first_seen_at"],
+        direction=Direction(row["direction"]),
+        facts=facts,
+        version=row["version"],
+        lease_no=row["lease_no"],
+        sequence=row["sequence"],
+        reference=row["reference"],
+        order_id=row["order_id"],
+        registered=row["registered"],
+        parked=row["parked"],
+        attention=frozenset(row["attention"]),
+        occurred_at=row["occurred_at"],
+        chain=row["chain"],
+    )
+
+
+def _row_of(request: PaymentRequest) -> dict[str, object]:
+    facts = request.facts
+    return {
+        "direction": str(request.direction),
+        "registered": request.registered,
+        "order_id": request.order_id,
+        "reference": request.reference,
+        "status": str(facts.status) if facts else None,
+        "provider_status": facts.provider_status if facts else None,
+        "final": facts.final if facts else False,
+        "reason": facts.reason if facts else None,
+        "currency": facts.currency if facts else None,
+        "amount": facts.amount if facts else None,
+        "received": facts.received if facts else 0,
+        "refunded": facts.refunded if facts else 0,
+        "taken_back": facts.taken_back if facts else 0,
+        "booked": facts.booked if facts else 0,
+        "version": request.version,
+        "lease_no": request.lease_no,
+        "sequence": request.sequence,
+        "parked": request.parked,
+        "attention": None,
+        "chain": request.chain,
+        "occurred_at": request.occurred_at,
+    }
+
+
+# Attention travels as one comma-separated text per row, because PostgreSQL's unnest flattens
+# arrays of arrays; codes never hold a comma.
+_SAVE = f"""
+update requests as r
+   set {", ".join(f"{name} = s.{name}" for name, _ in _SAVED if name != "attention")},
+       attention = string_to_array(s.attention, ','),
+       observed_at = now(),
+       updated_at = case when s.sequence > r.sequence or s.parked is distinct from r.parked
+                              or string_to_array(s.attention, ',') <> r.attention
+                              or s.order_id is distinct from r.order_id
+                         then now() else r.updated_at end
+  from unnest(%(ids)s::text[], {", ".join(f"%({name})s::{kind}[]" for name, kind in _SAVED)})
+       as s (id, {", ".join(name for name, _ in _SAVED)})
+ where r.id = s.id
+"""  # noqa: S608 - built from the constant list of columns above

@@ -1,0 +1,138 @@
+"""How each account is doing, and how much of its time has been looked through."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from psycopg.rows import DictRow
+
+from service.domain.notification import time_text
+from service.domain.request import ObservedBy
+from service.settings import Rate
+from service.storage.database import Pool
+from service.storage.views.reading import Json, reading
+
+# How many sweep windows an account shows: four hours of them at the default pace of PT5M.
+WINDOWS_SHOWN = 48
+
+# How far back changes are counted: as far as a month-end closing looks.
+CHANGES_COUNTED = timedelta(days=31)
+
+# Complete up to the end of the newest finished window with no unfinished one before it.
+_COMPLETE_UP_TO = """
+    (select max(until) from windows
+      where windows.account = name and finished_at is not null
+        and until <= coalesce((select min(open.until) from windows as open
+                                where open.account = name and open.finished_at is null),
+                              'infinity'))
+"""
+
+_ACCOUNTS = f"""
+    select name, coalesce(state, 'ok') as state, reason, last_read_at,
+           (select max(received_at) from events where events.account = name) as last_event_at,
+           {_COMPLETE_UP_TO} as complete_up_to,
+           (select count(*) from due where due.account = name and parked is not null) as parked,
+           (select coalesce(sum(calls), 0)
+              from budgets, unnest(granted_at, granted_calls) as granted (at, calls)
+             where budgets.account = name and share = 'all'
+               and granted.at > now() - make_interval(secs => window_seconds)) as used
+      from unnest(%(names)s::text[], %(seconds)s::float8[]) as chosen (name, window_seconds)
+      left join accounts using (name)
+     order by name
+"""  # noqa: S608 - put together from the constant above
+
+_WINDOWS = """
+    select name, since, until, finished_at, found
+      from unnest(%(names)s::text[]) as chosen (name),
+           lateral (select * from windows where account = name
+                     order by until desc, id desc limit %(limit)s) as shown
+     order by name, until, id
+"""
+
+_CHANGES = """
+    select account, observed_by, count(*) as found
+      from transitions join requests on requests.id = subject_id
+     where subject = 'request' and recorded_at > now() - %(counted)s::interval
+       and account = any(%(names)s)
+     group by account, observed_by
+"""
+
+_COMPLETE = f"""
+    select name, {_COMPLETE_UP_TO} as complete_up_to
+      from unnest(%(names)s::text[]) as chosen (name)
+"""  # noqa: S608 - put together from the constant above
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """What only the configuration knows of an account."""
+
+    name: str
+    provider: str
+    mode: str
+    limit: Rate
+
+
+async def list_accounts(pool: Pool, configured: Iterable[Configured]) -> list[Json]:
+    """Return the health of these accounts, by name."""
+    known = {account.name: account for account in configured}
+    values = {
+        "names": list(known),
+        "seconds": [account.limit.seconds for account in known.values()],
+    }
+    async with reading(pool) as cursor:
+        await cursor.execute(_ACCOUNTS, values)
+        rows = await cursor.fetchall()
+    return [_show(row, known[row["name"]]) for row in rows]
+
+
+async def list_coverage(pool: Pool, names: Iterable[str]) -> list[Json]:
+    """Return the sweep windows of accounts, and what made us find their changes lately."""
+    chosen = sorted(names)
+    values = {"names": chosen, "limit": WINDOWS_SHOWN, "counted": CHANGES_COUNTED}
+    coverage = {name: _nothing_covered(name) for name in chosen}
+    async with reading(pool) as cursor:
+        await cursor.execute(_COMPLETE, values)
+        for row in await cursor.fetchall():
+            coverage[row["name"]]["complete_up_to"] = time_text(row["complete_up_to"])
+        await cursor.execute(_WINDOWS, values)
+        for row in await cursor.fetchall():
+            coverage[row["name"]]["windows"].append(_window(row))
+        await cursor.execute(_CHANGES, values)
+        for row in await cursor.fetchall():
+            coverage[row["account"]]["changes"][row["observed_by"]] = row["found"]
+    return list(coverage.values())
+
+
+def _show(row: DictRow, account: Configured) -> Json:
+    limit = account.limit
+    return {
+        "name": account.name,
+        "provider": account.provider,
+        "mode": account.mode,
+        "state": row["state"],
+        "reason": row["reason"],
+        "last_event_at": time_text(row["last_event_at"]),
+        "last_read_at": time_text(row["last_read_at"]),
+        "budget": {"limit": limit.count, "seconds": limit.seconds, "used": row["used"]},
+        "complete_up_to": time_text(row["complete_up_to"]),
+        "parked": row["parked"],
+    }
+
+
+def _nothing_covered(name: str) -> Json:
+    return {
+        "account": name,
+        "complete_up_to": None,
+        "windows": [],
+        "changes": {str(observed_by): 0 for observed_by in ObservedBy},
+    }
+
+
+def _window(row: DictRow) -> Json:
+    return {
+        "from": time_text(row["since"]),
+        "to": time_text(row["until"]),
+        "finished_at": time_text(row["finished_at"]),
+        "found": row["found"],
+    }

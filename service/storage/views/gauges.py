@@ -1,0 +1,84 @@
+"""The gauges: how things stand now, asked of the database when somebody scrapes."""
+
+from collections.abc import Sequence
+
+from psycopg.rows import DictRow
+
+from service.storage.database import Pool
+from service.storage.views.reading import reading
+from service.telemetry.metrics import Gauge
+
+_DUE = """
+    select name as account, state,
+           (select count(*) from due where account = name and parked is not null) as parked,
+           coalesce(waiting, 0) as waiting, coalesce(oldest_seconds, 0) as oldest_seconds
+      from accounts
+      left join (select account, count(*) as waiting,
+                        extract(epoch from now() - min(due_at))::float8 as oldest_seconds
+                   from due
+                  where urgency in (0, 1, 2) and due_at <= now() and leased_until <= now()
+                    and not_before <= now() and parked is null
+                  group by account) as late on late.account = name
+     order by name
+"""
+
+_LANES = """
+    select name as endpoint, state, backlog,
+           coalesce(extract(epoch from now() - oldest_at), 0)::float8 as oldest_seconds
+      from endpoints,
+           lateral (select count(*) as backlog, min(created_at) as oldest_at
+                      from deliveries where endpoint = name and state = 'waiting') as waiting
+     order by name
+"""
+
+_EVENTS = """
+    select account, count(*) as received
+      from events where day >= (now() at time zone 'utc')::date
+     group by account order by account
+"""
+
+
+async def read_gauges(pool: Pool) -> Sequence[Gauge]:
+    """Return all gauges. Raises Unavailable."""
+    async with reading(pool) as cursor:
+        due = await (await cursor.execute(_DUE)).fetchall()
+        lanes = await (await cursor.execute(_LANES)).fetchall()
+        events = await (await cursor.execute(_EVENTS)).fetchall()
+    return [
+        _gauge("settled_due_requests", "Requests due to be read.", due, "account", "waiting"),
+        _gauge(
+            "settled_due_oldest_seconds",
+            "How long the oldest due request has waited.",
+            due,
+            "account",
+            "oldest_seconds",
+        ),
+        _gauge("settled_parked", "Work kept aside for later.", due, "account", "parked"),
+        _states("settled_account_state", "1 for the state that an account is in.", due, "account"),
+        _gauge("settled_deliveries_waiting", "Deliveries under way.", lanes, "endpoint", "backlog"),
+        _gauge(
+            "settled_delivery_oldest_seconds",
+            "How long the oldest waiting delivery has waited.",
+            lanes,
+            "endpoint",
+            "oldest_seconds",
+        ),
+        _states("settled_endpoint_state", "1 for the state that a lane is in.", lanes, "endpoint"),
+        _gauge(
+            "settled_events_today",
+            "Events received since midnight UTC.",
+            events,
+            "account",
+            "received",
+        ),
+    ]
+
+
+def _gauge(name: str, explained: str, rows: Sequence[DictRow], label: str, value: str) -> Gauge:
+    return Gauge(name, explained, [({label: row[label]}, float(row[value])) for row in rows])
+
+
+def _states(name: str, explained: str, rows: Sequence[DictRow], label: str) -> Gauge:
+    return Gauge(
+        name, explained, [({label: row[label], "state": row["state"]}, 1.0) for row in rows]
+    )

@@ -1,0 +1,134 @@
+"""Windows of list sweeps: what was looked through, from when to when, and how far it got."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from service.domain.request import Key, Kind
+from service.providers import Listed
+
+# Longer than reading one page may take.
+LEASE_SECONDS = 30.0
+
+# Each window reaches back into the one before: what was made in the last moments of that one
+# may not have been in the list yet.
+OVERLAP = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A window that this process looks through; cursor is where to go on."""
+
+    id: int
+    account: str
+    since: datetime
+    until: datetime
+    cursor: str | None
+
+
+class Windows:
+    def __init__(self, connection: AsyncConnection[Any]) -> None:
+        self._connection = connection
+
+    async def claim(
+        self, account: str, *, every: timedelta, lookback: timedelta
+    ) -> Window | None:
+        """Lease the account's unfinished window, or begin the next one when its time has come.
+
+        None when another process is at it, or nothing is to be done yet. A window that failed
+        half-way is gone on with, never passed over.
+        """
+        mutex = await self._connection.execute(
+            "select from accounts where name = %s for update skip locked", [account]
+        )
+        if await mutex.fetchone() is None:
+            return None
+        await self._begin(account, every=every, lookback=lookback)
+        async with self._connection.cursor(row_factory=class_row(Window)) as cursor:
+            await cursor.execute(
+                """
+                update windows set leased_until = now() + make_interval(secs => %s)
+                 where id = (select id from windows
+                              where account = %s and finished_at is null
+                              order by id limit 1)
+                   and leased_until <= now()
+                returning id, account, since, until, cursor
+                """,
+                [LEASE_SECONDS, account],
+            )
+            return await cursor.fetchone()
+
+    async def is_any_due(self, accounts: Sequence[str], *, every: timedelta) -> bool:
+        """Return whether a window of one of these accounts can be begun or gone on with."""
+        cursor = await self._connection.execute(
+            """
+            select exists (
+                select from unnest(%(accounts)s::text[]) as a (name)
+                 where exists (select from windows where account = a.name
+                                  and finished_at is null and leased_until <= now())
+                    or not exists (select from windows where account = a.name
+                                      and (finished_at is null or until > now() - %(every)s)))
+            """,
+            {"accounts": list(accounts), "every": every},
+        )
+        row = await cursor.fetchone()
+        return bool(row and row[0])
+
+    async def _begin(self, account: str, *, every: timedelta, lookback: timedelta) -> None:
+        await self._connection.execute(
+            """
+            insert into windows (account, since, until)
+            select %(account)s, coalesce(last.until - %(overlap)s, now() - %(lookback)s), now()
+              from (select max(until) as until from windows where account = %(account)s) as last
+             where not exists (select from windows
+                                where account = %(account)s and finished_at is null)
+               and (last.until is null or last.until <= now() - %(every)s)
+            """,
+            {"account": account, "overlap": OVERLAP, "lookback": lookback, "every": every},
+        )
+
+    async def news(self, account: str, items: Sequence[Listed]) -> list[Key]:
+        """Return the listed items that we never heard of, or that changed since we read them."""
+        cursor = await self._connection.execute(
+            """
+            select listed.kind, listed.provider_id
+              from unnest(%(kinds)s::text[], %(ids)s::text[], %(versions)s::bigint[])
+                   as listed (kind, provider_id, version)
+              left join due on due.account = %(account)s and due.kind = listed.kind
+                           and due.provider_id = listed.provider_id
+              left join requests as r on r.account = %(account)s and r.kind = listed.kind
+                           and r.provider_id = listed.provider_id
+             where due.account is null or listed.version > r.version
+            """,
+            {
+                "account": account,
+                "kinds": [str(item.kind) for item in items],
+                "ids": [item.provider_id for item in items],
+                "versions": [item.version for item in items],
+            },
+        )
+        return [Key(account, Kind(kind), id) for kind, id in await cursor.fetchall()]
+
+    async def advance(self, window: Window, *, cursor: str | None, found: int) -> None:
+        """Note a page as looked through; cursor None finishes the window."""
+        await self._connection.execute(
+            """
+            update windows
+               set cursor = %s, found = found + %s,
+                   leased_until = now() + make_interval(secs => %s),
+                   finished_at = case when %s then now() end
+             where id = %s
+            """,
+            [cursor, found, LEASE_SECONDS, cursor is None, window.id],
+        )
+
+    async def release(self, window: Window, *, wait_seconds: float) -> None:
+        """Give a window back unfinished, to be gone on with after a while."""
+        await self._connection.execute(
+            "update windows set leased_until = now() + make_interval(secs => %s) where id = %s",
+            [wait_seconds, window.id],
+        )

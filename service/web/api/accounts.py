@@ -1,0 +1,35 @@
+"""/v1/accounts and /v1/coverage: how each account is doing, and what we have looked through."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.runtime import Runtime
+from service.storage.views.accounts import Configured, list_accounts, list_coverage
+from service.web.api.answers import list_response
+from service.web.api.query import Query
+from service.web.api.routing import resource
+
+
+async def accounts(request: Request) -> Response:
+    """Answer the health of all configured accounts."""
+    here: Runtime = request.state.runtime
+    Query(request)
+    mode = here.settings.settled.mode
+    configured = [
+        Configured(account.name, account.section.provider, mode, account.limit)
+        for account in here.accounts.values()
+    ]
+    return list_response(await list_accounts(here.pool, configured))
+
+
+async def coverage(request: Request) -> Response:
+    """Answer, per account, what was looked through and what made us find changes."""
+    here: Runtime = request.state.runtime
+    Query(request)
+    return list_response(await list_coverage(here.pool, here.accounts))
+
+
+ROUTES = [
+    resource("/v1/accounts", get=accounts),
+    resource("/v1/coverage", get=coverage),
+]

@@ -1,0 +1,25 @@
+"""JSON answers."""
+
+import msgspec
+from starlette.responses import Response
+
+from service.storage.views.reading import Json, Page
+from service.web.api.query import cursor_of
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def json_response(content: object, *, status_code: int = 200) -> Response:
+    """Return content as JSON."""
+    return Response(_ENCODER.encode(content), status_code, media_type="application/json")
+
+
+def page_response(page: Page) -> Response:
+    """Return one page of a list; next is the cursor of the one behind it, null on the last."""
+    following = cursor_of(page.after) if page.after else None
+    return json_response({"data": page.items, "next": following})
+
+
+def list_response(items: list[Json]) -> Response:
+    """Return a list that always fits one page."""
+    return json_response({"data": items, "next": None})

@@ -1,0 +1,94 @@
+"""/v1/orders: what the ERP wants paid."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.domain.money import EXPONENTS, Money
+from service.domain.order import OrderStatus
+from service.errors import NotFound
+from service.flow.register import register_order
+from service.runtime import Runtime, utc_now
+from service.storage.database import Pool
+from service.storage.views.orders import OrderFilter, find_order, list_orders
+from service.storage.views.reading import Json
+from service.web.api.answers import json_response, page_response
+from service.web.api.fields import Fields, body_fields, is_printable
+from service.web.api.query import Query
+from service.web.api.requests import REFERENCE_CHARACTERS_MAX, take_key
+from service.web.api.routing import resource
+
+AMOUNT_MINOR_MAX = 10**15
+METADATA_BYTES_MAX = 16 * 1024
+REQUESTS_MAX = 100
+
+
+async def list_all(request: Request) -> Response:
+    """Answer a page of orders."""
+    here: Runtime = request.state.runtime
+    query = Query(request, "status", "updated_since", "q", "limit", "cursor")
+    chosen = OrderFilter(
+        status=query.word("status", OrderStatus),
+        updated_since=query.time("updated_since"),
+        q=query.text("q"),
+    )
+    page = await list_orders(here.pool, chosen, after=query.cursor(), limit=query.limit())
+    return page_response(page)
+
+
+async def register(request: Request, body: bytes) -> Response:
+    """Register an order: 201, or 200 for the same content again."""
+    here: Runtime = request.state.runtime
+    fields = body_fields(body)
+    reference = fields.text("reference", characters_max=REFERENCE_CHARACTERS_MAX)
+    amount = _take_amount(fields)
+    keys = []
+    for item in fields.items("requests", items_max=REQUESTS_MAX):
+        keys.append(take_key(item, here))
+        item.end()
+    if len(set(keys)) < len(keys):
+        raise fields.wrong("requests", "each request once")
+    metadata = fields.free("metadata", bytes_max=METADATA_BYTES_MAX)
+    fields.end()
+    registered = await register_order(
+        here.pool,
+        reference=reference,
+        amount=amount,
+        requests=keys,
+        metadata=metadata,
+        endpoints=list(here.endpoints.values()),
+        now=utc_now(),
+    )
+    here.wake()
+    shown = await _found(here.pool, reference)
+    return json_response(shown, status_code=201 if registered.created else 200)
+
+
+async def show(request: Request) -> Response:
+    """Answer one order, with its requests."""
+    here: Runtime = request.state.runtime
+    Query(request)
+    reference = request.path_params["reference"]
+    if not is_printable(reference, characters_max=REFERENCE_CHARACTERS_MAX):
+        raise NotFound("no order with this reference")
+    return json_response(await _found(here.pool, reference))
+
+
+def _take_amount(fields: Fields) -> Money:
+    amount = fields.inner("amount")
+    minor = amount.whole("minor", least=1, most=AMOUNT_MINOR_MAX)
+    currency = amount.word("currency", EXPONENTS, expected="a currency code such as EUR")
+    amount.end()
+    return Money(minor, currency)
+
+
+async def _found(pool: Pool, reference: str) -> Json:
+    shown = await find_order(pool, reference)
+    if shown is None:
+        raise NotFound("no order with this reference")
+    return shown
+
+
+ROUTES = [
+    resource("/v1/orders", get=list_all, post=register),
+    resource("/v1/orders/{reference:path}", get=show),
+]

@@ -1,0 +1,117 @@
+"""The web application: its routes, its lifespan, and errors as problem+json."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TypedDict
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import Refused, Unauthenticated, Unavailable
+from service.runtime import Runtime
+from service.web import health, openapi
+from service.web.api import accounts, changes, deliveries, endpoints, events, orders, requests
+from service.web.problems import Problem, problem_of, problem_response
+from service.web.webhooks import webhook_routes
+
+OpenRuntime = Callable[[], AbstractAsyncContextManager[Runtime]]
+
+API_ROUTES = [
+    *orders.ROUTES,
+    *requests.ROUTES,
+    *changes.ROUTES,
+    *events.ROUTES,
+    *deliveries.ROUTES,
+    *accounts.ROUTES,
+    *endpoints.ROUTES,
+]
+
+
+class State(TypedDict):
+    """What the lifespan hands to every call, as request.state."""
+
+    runtime: Runtime
+
+
+def create_app(open_runtime: OpenRuntime) -> Starlette:
+    """Return the application; the runtime is open as long as it runs.
+
+    Whoever serves it sets `app.state.stopping` when it begins to stop: calls that wait for news
+    then answer at once, instead of holding up the end.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[State]:
+        async with open_runtime() as runtime:
+            yield {"runtime": runtime}
+
+    app = Starlette(
+        routes=[*webhook_routes(), *health.ROUTES, *openapi.ROUTES, *API_ROUTES],
+        lifespan=lifespan,
+        middleware=[Middleware(PlainHeaders)],
+        exception_handlers={
+            Refused: answer_refused,
+            Unavailable: answer_unavailable,
+            HTTPException: answer_unrouted,
+            ClientDisconnect: answer_nobody,
+            Exception: answer_bug,
+        },
+    )
+    app.router.redirect_slashes = False
+    app.state.stopping = asyncio.Event()
+    return app
+
+
+class PlainHeaders:
+    """Tells every browser to take an answer for what it says it is, and to keep no copy.
+
+    There are no CORS headers on purpose: no page of another origin has business here.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("x-content-type-options", "nosniff")
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+async def answer_refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused), "registered for it"
+    challenge = {"www-authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {}
+    return problem_response(problem_of(error), challenge)
+
+
+async def answer_unavailable(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Unavailable), "registered for it"
+    return problem_response(problem_of(error))
+
+
+async def answer_unrouted(_request: Request, error: Exception) -> Response:
+    """Answer what Starlette refuses by itself: unknown paths and methods."""
+    assert isinstance(error, HTTPException), "registered for it"
+    codes = {404: "not_found", 405: "method_not_allowed"}
+    code = codes.get(error.status_code, "refused")
+    return problem_response(Problem(error.status_code, code, error.detail), error.headers)
+
+
+async def answer_nobody(_request: Request, _error: Exception) -> Response:
+    """The caller left in the middle of the body: whatever we say, nobody hears it."""
+    return Response(status_code=400)
+
+
+async def answer_bug(_request: Request, _error: Exception) -> Response:
+    """Answer 500 without a word of what went wrong; the server logs the traceback."""
+    return problem_response(Problem(500, "internal_error", "this is our fault"))

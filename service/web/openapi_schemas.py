@@ -1,0 +1,297 @@
+"""The objects of the API and the notification, as JSON Schema.
+
+Source: CONTRACT.md, sections 5 and 6.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from service.domain.event import EventVerdict
+from service.domain.money import EXPONENTS
+from service.domain.order import OrderStatus
+from service.domain.request import Direction, Kind, ObservedBy
+from service.domain.status import Status
+from service.storage.views.deliveries import STATES
+
+Schema = dict[str, Any]
+
+
+def one_of(words: Iterable[str]) -> Schema:
+    """Return the schema of a text that is one of words."""
+    return {"type": "string", "enum": [str(word) for word in words]}
+
+
+def nullable(schema: Schema) -> Schema:
+    """Return the schema of a value that may be null."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def array(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to one of SCHEMAS."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def thing(required: Schema, optional: Schema | None = None) -> Schema:
+    """Return the schema of an object of ours; fields may be added to it later."""
+    return {
+        "type": "object",
+        "required": list(required),
+        "properties": {**required, **(optional or {})},
+    }
+
+
+def given(required: Schema, optional: Schema | None = None) -> Schema:
+    """Return the schema of an object that a caller sends: nothing else may stand in it."""
+    return thing(required, optional) | {"additionalProperties": False}
+
+
+TEXT: Final[Schema] = {"type": "string"}
+WHOLE: Final[Schema] = {"type": "integer"}
+COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+YES_OR_NO: Final[Schema] = {"type": "boolean"}
+TIME: Final[Schema] = {"type": "string", "format": "date-time"}
+SHA256: Final[Schema] = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+REFERENCE: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 200}
+PROVIDER_ID: Final[Schema] = REFERENCE
+ANYTHING: Final[Schema] = {"type": "object", "additionalProperties": True}
+
+AMOUNTS: Final[Schema] = {
+    name: nullable(ref("Money"))
+    for name in ("amount", "received", "refunded", "taken_back", "booked")
+}
+
+BRIEF: Final[Schema] = {
+    "id": TEXT,
+    "account": TEXT,
+    "kind": one_of(Kind),
+    "direction": one_of(Direction),
+    "provider_id": TEXT,
+    "status": nullable(one_of(Status)),
+    **AMOUNTS,
+    "final": YES_OR_NO,
+}
+
+COUNTED_BY: Final[Schema] = thing({str(observed_by): COUNT for observed_by in ObservedBy})
+
+_OBJECTS: Final[dict[str, Schema]] = {
+    "Money": thing(
+        {
+            "currency": one_of(EXPONENTS),
+            "minor": WHOLE,
+            "exponent": {"type": "integer", "minimum": 0, "maximum": 4},
+            "decimal": {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]{1,4})?$"},
+        }
+    ),
+    "Problem": thing(
+        {"type": TEXT, "title": TEXT, "status": WHOLE, "code": TEXT}, {"detail": TEXT}
+    ),
+    "RequestInBrief": thing(BRIEF),
+    "Request": thing(
+        {
+            **BRIEF,
+            "registered": YES_OR_NO,
+            "reference": nullable(TEXT),
+            "order_id": nullable(TEXT),
+            "provider_status": nullable(TEXT),
+            "reason": nullable(TEXT),
+            "sequence": COUNT,
+            "parked": nullable(TEXT),
+            "attention": array(TEXT),
+            "first_seen_at": TIME,
+            "occurred_at": nullable(TIME),
+            "observed_at": nullable(TIME),
+            "updated_at": TIME,
+        },
+        {"sync": one_of(["pending"])},
+    ),
+    "Order": thing(
+        {
+            "id": TEXT,
+            "reference": TEXT,
+            "registered": YES_OR_NO,
+            "withdrawn": YES_OR_NO,
+            "version": COUNT,
+            "status": nullable(one_of(OrderStatus)),
+            "rule": nullable(TEXT),
+            **AMOUNTS,
+            "sequence": COUNT,
+            "attention": array(TEXT),
+            "requests": array(ref("RequestInBrief")),
+            "metadata": ANYTHING,
+            "created_at": TIME,
+            "updated_at": TIME,
+        }
+    ),
+    "TimelineEntry": thing(
+        {
+            "at": TIME,
+            "what": one_of(["event", "observation", "transition", "notification", "attempt"]),
+        },
+        {
+            "body_sha256": SHA256,
+            "answer_sha256": nullable(SHA256),
+            "hash": SHA256,
+            "sequence": COUNT,
+        },
+    ),
+    "Event": thing(
+        {
+            "id": TEXT,
+            "account": TEXT,
+            "kind": nullable(one_of(Kind)),
+            "provider_id": nullable(TEXT),
+            "event_id": nullable(TEXT),
+            "received_at": TIME,
+            "verdict": one_of(EventVerdict),
+            "reason": nullable(TEXT),
+            "request_id": nullable(TEXT),
+            "body_sha256": SHA256,
+        }
+    ),
+    "Delivery": thing(
+        {
+            "id": TEXT,
+            "notification_id": TEXT,
+            "endpoint": TEXT,
+            "type": TEXT,
+            "reference": nullable(TEXT),
+            "request_id": nullable(TEXT),
+            "order_id": nullable(TEXT),
+            "sequence": COUNT,
+            "state": one_of(STATES),
+            "attempts": array(ref("Attempt")),
+            "next_at": nullable(TIME),
+            "created_at": TIME,
+            "closed_at": nullable(TIME),
+        }
+    ),
+    "Attempt": thing(
+        {
+            "at": TIME,
+            "outcome": TEXT,
+            "status_code": nullable(WHOLE),
+            "duration_ms": COUNT,
+            "excerpt": TEXT,
+        }
+    ),
+    "Account": thing(
+        {
+            "name": TEXT,
+            "provider": TEXT,
+            "mode": one_of(["test", "live"]),
+            "state": one_of(["ok", "paused", "silent"]),
+            "reason": nullable(TEXT),
+            "last_event_at": nullable(TIME),
+            "last_read_at": nullable(TIME),
+            "budget": thing({"limit": COUNT, "seconds": {"type": "number"}, "used": COUNT}),
+            "complete_up_to": nullable(TIME),
+            "parked": COUNT,
+        }
+    ),
+    "Endpoint": thing(
+        {
+            "name": TEXT,
+            "kind": TEXT,
+            "configured": YES_OR_NO,
+            "state": one_of(["open", "on_hold", "probing", "draining", "paused"]),
+            "reason": nullable(TEXT),
+            "backlog": COUNT,
+            "oldest_at": nullable(TIME),
+            "delivered_24h": COUNT,
+            "failed_24h": COUNT,
+            "p95_ms": nullable(COUNT),
+        }
+    ),
+    "Coverage": thing(
+        {
+            "account": TEXT,
+            "complete_up_to": nullable(TIME),
+            "windows": array(
+                thing({"from": TIME, "to": TIME, "finished_at": nullable(TIME), "found": COUNT})
+            ),
+            "changes": COUNTED_BY,
+        }
+    ),
+}
+
+_GIVEN: Final[dict[str, Schema]] = {
+    "RequestKey": given({"account": TEXT, "kind": one_of(Kind), "provider_id": PROVIDER_ID}),
+    "NewRequest": given(
+        {"account": TEXT, "kind": one_of(Kind), "provider_id": PROVIDER_ID},
+        {"reference": nullable(REFERENCE)},
+    ),
+    "NewOrder": given(
+        {
+            "reference": REFERENCE,
+            "amount": given(
+                {
+                    "currency": one_of(EXPONENTS),
+                    "minor": {"type": "integer", "minimum": 1, "maximum": 10**15},
+                }
+            ),
+        },
+        {
+            "requests": array(ref("RequestKey")) | {"maxItems": 100, "uniqueItems": True},
+            "metadata": ANYTHING | {"description": "At most 16 KiB of JSON."},
+        },
+    ),
+}
+
+_NOTIFICATIONS: Final[dict[str, Schema]] = {
+    "Notification": thing(
+        {
+            "type": TEXT | {"examples": ["payment_request.paid", "order.paid"]},
+            "id": {"type": "string", "pattern": "^ntf_[0-9a-z]{26}$"},
+            "timestamp": TIME,
+            "schema": one_of(["1"]),
+            "data": {"anyOf": [ref("RequestNews"), ref("OrderNews")]},
+        }
+    ),
+    "RequestNews": thing(
+        {
+            "reference": nullable(TEXT),
+            "request_id": TEXT,
+            "account": TEXT,
+            "sequence": COUNT,
+            "status": one_of(Status),
+            "previous_status": nullable(one_of(Status)),
+            "final": YES_OR_NO,
+            "correction": YES_OR_NO,
+            **AMOUNTS,
+            "iso20022": thing({"status": nullable(TEXT), "reason": nullable(TEXT)}),
+            "reason": nullable(TEXT),
+            "provider": thing({"name": TEXT, "id": TEXT, "status": TEXT}),
+            "occurred_at": nullable(TIME),
+            "observed_at": TIME,
+            "observed_by": one_of(ObservedBy),
+        }
+    ),
+    "OrderNews": thing(
+        {
+            "reference": TEXT,
+            "order_id": TEXT,
+            "sequence": COUNT,
+            "status": one_of(OrderStatus),
+            "previous_status": nullable(one_of(OrderStatus)),
+            **AMOUNTS,
+            "rule": TEXT,
+            "requests": array(
+                thing(
+                    {
+                        "id": TEXT,
+                        "account": TEXT,
+                        "status": nullable(one_of(Status)),
+                        "received": nullable(ref("Money")),
+                        "refunded": nullable(ref("Money")),
+                    }
+                )
+            ),
+        }
+    ),
+}
+
+SCHEMAS: Final[dict[str, Schema]] = {**_OBJECTS, **_GIVEN, **_NOTIFICATIONS}

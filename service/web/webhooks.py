@@ -1,0 +1,179 @@
+"""POST /webhooks/{account} and /webhooks/{account}/{token}: the way in.
+
+The hot path, so it speaks ASGI itself: no Request and no Response is made.
+Source: PERFORMANCE.md, section 9; CONTRACT.md, section 4.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from service.domain.event import Call
+from service.errors import Malformed, Refused, TooLarge, Unavailable, UnknownAccount, Unsupported
+from service.flow.receive import body_bytes_max, comes_from, receive
+from service.runtime import Runtime
+from service.telemetry.metrics import WEBHOOK_SECONDS, WEBHOOKS
+from service.web.problems import Problem, problem_of, send_problem
+
+log = structlog.get_logger()
+
+# The provider with the least patience waits 4 s. Source: CONTRACT.md, section 4.
+ANSWER_SECONDS_MAX = 3.5
+RETRY_AFTER_SECONDS = 2.0
+
+# Bodies in memory at a time, all calls together; an honest burst of 1,000 small calls needs 1 MiB.
+BODY_BYTES_HELD_MAX = 64 * 1024 * 1024
+
+# A header that comes twice lets two readers see different things, so only lists may, and what
+# proxies add to. Source: RELIABILITY.md, T6; RFC 9110, section 5.3.
+REPEATABLE = {
+    *("accept", "accept-charset", "accept-encoding", "accept-language", "cache-control"),
+    *("connection", "cookie", "forwarded", "keep-alive", "pragma", "te", "tracestate", "via"),
+    *("warning", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto"),
+    *("x-request-id",),
+}
+
+NOT_POST = Problem(405, "method_not_allowed", "webhooks are sent with POST", allow="POST")
+
+
+def webhook_routes() -> list[Route]:
+    door = WebhookDoor()
+    return [Route("/webhooks/{account}", door), Route("/webhooks/{account}/{token}", door)]
+
+
+class WebhookDoor:
+    """Answers 204 once the events are stored, else with a problem, within 3.5 s.
+
+    Every problem closes the connection: part of the body may not have been read. No log line
+    for a call that was stored: its rows are the record.
+    """
+
+    def __init__(self) -> None:
+        self._bytes_held = 0
+
+    async def __call__(self, scope: Scope, channel: Receive, send: Send) -> None:
+        here: Runtime = scope["state"]["runtime"]
+        account = scope["path_params"]["account"]
+        label = account if account in here.accounts else "unknown"
+        try:
+            problem = await self._problem_with(scope, channel, here)
+        except ClientDisconnect:
+            WEBHOOKS.labels(label, "disconnected").inc()
+            return
+        WEBHOOKS.labels(label, problem.code if problem else "stored").inc()
+        if problem is None:
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+        else:
+            log.info("webhook.refused", account=label, code=problem.code)
+            await send_problem(send, problem, close=True)
+
+    async def _problem_with(self, scope: Scope, channel: Receive, here: Runtime) -> Problem | None:
+        """Take a call in; return what is wrong with it, None when it is stored."""
+        if scope["method"] != "POST":
+            return NOT_POST
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                await self._take_in(scope, channel, here)
+        except (Refused, Unavailable) as error:
+            return problem_of(error)
+        except TimeoutError:
+            late = Unavailable("not stored in time", retry_after_seconds=RETRY_AFTER_SECONDS)
+            return problem_of(late)
+        return None
+
+    async def _take_in(self, scope: Scope, channel: Receive, here: Runtime) -> None:
+        headers = headers_of(scope["headers"])
+        source = source_of(scope, headers, here.settings.settled.trusted_proxies)
+        account, token = named_in(scope)
+        limit = body_bytes_max(account, token=token, source=source, accounts=here.accounts)
+        check_body_headers(headers, limit)
+        body = await self._read(channel, limit)
+        call = Call(headers, body, received_at=datetime.now(UTC))
+        with WEBHOOK_SECONDS.time():
+            await receive(
+                call,
+                account=account,
+                token=token,
+                source=source,
+                accounts=here.accounts,
+                store=here.writer.store,
+                wake=here.wake,
+            )
+
+    async def _read(self, channel: Receive, limit: int) -> bytes:
+        """Return the body. Raises TooLarge as soon as it is, Unavailable, ClientDisconnect."""
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            more = True
+            while more:
+                message = await channel()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                self._bytes_held += len(chunk)
+                if size > limit:
+                    raise TooLarge(f"more than {limit} bytes")
+                if self._bytes_held > BODY_BYTES_HELD_MAX:
+                    raise Unavailable("too many calls", retry_after_seconds=RETRY_AFTER_SECONDS)
+                chunks.append(chunk)
+                more = message.get("more_body", False)
+        finally:
+            self._bytes_held -= size
+        return b"".join(chunks)
+
+
+def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return headers by lower-case name, lists joined. Raises Malformed for one that repeats."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in raw:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        if name in headers:
+            if name not in REPEATABLE:
+                raise Malformed("a header is repeated", code="repeated_header")
+            value = f"{headers[name]}, {value}"
+        headers[name] = value
+    return headers
+
+
+def named_in(scope: Scope) -> tuple[str, str | None]:
+    """Return account and token of the path. Raises UnknownAccount for another spelling of it.
+
+    Names and tokens need no percent-encoding, and one that is decoded to a slash or a line
+    break would be read differently by whoever stands in front of us.
+    """
+    if b"%" in scope["raw_path"]:
+        raise UnknownAccount("there is no such account")
+    return scope["path_params"]["account"], scope["path_params"].get("token")
+
+
+def check_body_headers(headers: Mapping[str, str], limit: int) -> None:
+    """Raise Unsupported for a compressed body, TooLarge for one that says so beforehand."""
+    if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        raise Unsupported("the body must not be compressed")
+    declared = headers.get("content-length", "0")
+    if not declared.isdecimal():
+        raise Malformed("expected digits in Content-Length")
+    if int(declared) > limit:
+        raise TooLarge(f"more than {limit} bytes")
+
+
+def source_of(
+    scope: Scope, headers: Mapping[str, str], trusted_proxies: tuple[str, ...]
+) -> str | None:
+    """Return the address that called: behind trusted proxies, the last one that is not theirs."""
+    client = scope.get("client")
+    address: str | None = client[0] if client else None
+    if not trusted_proxies:
+        return address
+    hops = [hop.strip() for hop in headers.get("x-forwarded-for", "").split(",") if hop.strip()]
+    while hops and comes_from(address, trusted_proxies):
+        address = hops.pop()
+    return address

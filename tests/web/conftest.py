@@ -1,0 +1,71 @@
+"""The application on a real database, called without a socket."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest_asyncio
+from starlette.types import Receive, Scope, Send
+
+from service.runtime import Runtime, introduce, open_runtime
+from service.settings import Settings, parse
+from service.web.app import create_app
+
+KEYS = {"viewer": "key-of-a-viewer", "erp": "key-of-the-erp", "operator": "key-of-an-operator"}
+
+
+def settings_of(database_url: str, **settled: object) -> Settings:
+    """Settings with one Ginger account, one endpoint, a key per role, and no Redis."""
+    keys = [{"name": role, "role": role, "key": key} for role, key in KEYS.items()]
+    table: dict[str, Any] = {
+        "settled": {"api_keys": keys, **settled},
+        "database": {"url": database_url},
+        "redis": {"url": "unix:///nonexistent/redis.sock"},
+        "account": [
+            {"name": "ginger-nl", "provider": "ginger", "api_key": "secret", "limit": "5/s"}
+        ],
+        "endpoint": [
+            {
+                "name": "erp",
+                "url": "https://erp.example.com/hooks",
+                "secrets": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
+            }
+        ],
+    }
+    return parse(table, source="test", environ={}, base=Path())
+
+
+@asynccontextmanager
+async def client_of(runtime: Runtime, *, key: str | None = KEYS["erp"]) -> AsyncIterator[httpx.AsyncClient]:
+    """Lend a client of the application that runs on runtime; it presents key."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Runtime]:
+        yield runtime
+
+    app = create_app(opened)
+
+    async def app_in_its_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "state": {"runtime": runtime}}, receive, send)
+
+    transport = httpx.ASGITransport(app_in_its_lifespan, raise_app_exceptions=False)
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://settled", headers=headers
+    ) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def runtime(database_url: str) -> AsyncIterator[Runtime]:
+    async with open_runtime(settings_of(database_url), role="worker") as runtime:
+        await introduce(runtime)
+        yield runtime
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def api(runtime: Runtime) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(runtime) as client:
+        yield client

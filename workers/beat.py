@@ -1,0 +1,149 @@
+"""Beat: our own loop, any number of them. It rings for what is due, so that a lost wake-up costs
+a second; it keeps the partitions; and while Redis is away it works off due rows itself, slowly.
+
+Started as `python -m workers.beat` by `settled beat`.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from service import settings
+from service.errors import Unavailable
+from service.nudge import DELIVER, SWEEP, SYNC
+from service.providers import HasList
+from service.runtime import Runtime, introduce, open_runtime, utc_now
+from service.settings import Settings
+from service.storage.deliveries import Deliveries
+from service.storage.feed import place
+from service.storage.partitions import keep_partitions
+from service.storage.unit_of_work import connected, unit_of_work
+from service.storage.windows import Windows
+from service.telemetry import logs
+from workers.drains import Drains
+
+log = structlog.get_logger()
+
+TICK_SECONDS = 0.5
+
+# Redis away for this long: beat works itself. Source: RELIABILITY.md, F18.
+SILENCE_SECONDS = 10.0
+
+# Reads and attempts under way while beat works itself: slow, but nothing stands still.
+OWN_SLOTS = 4
+
+PARTITIONS_SECONDS = 3600.0
+
+
+class Beat:
+    """One loop; two of them side by side do no harm."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._drains = Drains(runtime, slots=OWN_SLOTS)
+        self._stopping = asyncio.Event()
+        self._rung_at = time.monotonic()
+        self._partitions_at: float | None = None
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._drains.stop()
+
+    async def run(self) -> None:
+        """Tick until stopped. PostgreSQL being away only makes a tick fail."""
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            try:
+                await self._tick()
+            except Unavailable as error:
+                log.warning("tick.postponed", reason=error.detail)
+            await self._pause(TICK_SECONDS - (time.monotonic() - started))
+
+    async def _tick(self) -> None:
+        await self._keep_partitions()
+        await place(self._runtime.pool)
+        tasks = await self._due_tasks()
+        if not tasks:
+            return
+        answered = [await asyncio.to_thread(self._runtime.bell.ring, task) for task in tasks]
+        if all(answered):
+            self._rung_at = time.monotonic()
+        elif time.monotonic() - self._rung_at > SILENCE_SECONDS:
+            log.error("broker.missed", seconds=round(time.monotonic() - self._rung_at))
+            await self._work(tasks)
+
+    async def _due_tasks(self) -> list[str]:
+        """Return the tasks that have something to do now."""
+        tasks = []
+        async with unit_of_work(self._runtime.pool) as work:
+            if await work.due.is_anything_due():
+                tasks.append(SYNC)
+            if await Deliveries(work.connection).endpoints_with_work():
+                tasks.append(DELIVER)
+            listing = [
+                account.name
+                for account in self._runtime.accounts.values()
+                if isinstance(account.provider, HasList)
+            ]
+            every: timedelta = self._runtime.settings.polling.sweep
+            if await Windows(work.connection).is_any_due(listing, every=every):
+                tasks.append(SWEEP)
+        return tasks
+
+    async def _work(self, tasks: list[str]) -> None:
+        """Do the workers' work at a low rate."""
+        if SWEEP in tasks:
+            await self._drains.sweep()
+        if SYNC in tasks:
+            await self._drains.sync()
+        if DELIVER in tasks or SYNC in tasks:
+            await self._drains.deliver()
+
+    async def _keep_partitions(self) -> None:
+        now = time.monotonic()
+        if self._partitions_at is not None and now - self._partitions_at < PARTITIONS_SECONDS:
+            return
+        async with connected(self._runtime.pool) as connection:
+            dropped = await keep_partitions(
+                connection,
+                today=utc_now().date(),
+                raw_bodies=self._runtime.settings.privacy.raw_bodies,
+            )
+        self._partitions_at = now
+        for name in dropped:
+            log.info("partition.dropped", partition=name)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(max(seconds, 0.0)):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+
+async def run(configuration: Settings) -> None:
+    """Run one beat until SIGTERM or SIGINT."""
+    async with open_runtime(configuration, role="beat") as runtime:
+        await introduce(runtime)
+        beat = Beat(runtime)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, beat.stop)
+        await beat.run()
+
+
+def main(path: Path | None) -> None:
+    configuration = settings.load(path, os.environ)
+    logs.configure(configuration.settled.log, role="beat")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(configuration))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)

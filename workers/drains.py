@@ -1,0 +1,130 @@
+"""The three drains of a process: each works off what is due whenever its bell rings."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from service.errors import Unavailable
+from service.flow.deliver import DeliverParts, deliver_due
+from service.flow.look import SyncParts
+from service.flow.sweep import sweep
+from service.flow.sync import sync_due
+from service.nudge import DELIVER, SWEEP, SYNC
+from service.runtime import Runtime, utc_now
+from service.storage.unit_of_work import connected
+from service.storage.workers import forget_worker, note_progress
+
+log = structlog.get_logger()
+
+# Reads and attempts under way in one process. Source: PERFORMANCE.md, section 9.
+SLOTS = 128
+
+# After PostgreSQL was away.
+RETRY_SECONDS = 1.0
+
+PROGRESS_SECONDS = 5.0
+
+
+class Drains:
+    """Sync, delivery and sweep of one process, on one event loop, each with slots of its own."""
+
+    def __init__(self, runtime: Runtime, *, slots: int = SLOTS) -> None:
+        self._runtime = runtime
+        self._slots = slots
+        self._stopping = asyncio.Event()
+        self._bells = {task: asyncio.Event() for task in (SYNC, DELIVER, SWEEP)}
+        self._progressed = True
+        self._sync = SyncParts(
+            pool=runtime.pool,
+            accounts=runtime.accounts,
+            endpoints=list(runtime.endpoints.values()),
+            plan=runtime.plan,
+            wire=runtime.provider_wire,
+            draw=runtime.budget.draw,
+            answered=runtime.budget.answered,
+            now=utc_now,
+            outbox_filled=self._bells[DELIVER].set,
+            recorded=self._note,
+            stopping=self._stopping,
+        )
+        self._deliver = DeliverParts(
+            pool=runtime.pool,
+            endpoints=runtime.endpoints,
+            wires=runtime.erp_wires,
+            now=utc_now,
+            stopping=self._stopping,
+        )
+
+    def ring(self, task: str) -> None:
+        """Have a drain look for work; call it on the event loop."""
+        self._bells[task].set()
+
+    def stop(self) -> None:
+        """Claim nothing more; what is in hand is finished."""
+        self._stopping.set()
+        for bell in self._bells.values():
+            bell.set()
+
+    async def run(self) -> None:
+        """Answer the bells until stopped, then finish what is in hand."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._answer(SYNC, self.sync))
+            group.create_task(self._answer(DELIVER, self.deliver))
+            group.create_task(self._answer(SWEEP, self.sweep))
+            group.create_task(self._report())
+
+    async def sync(self) -> int:
+        return await sync_due(self._sync, slots=self._slots, bell=self._bells[SYNC])
+
+    async def deliver(self) -> int:
+        return await deliver_due(self._deliver, slots=self._slots, bell=self._bells[DELIVER])
+
+    async def sweep(self) -> int:
+        polling = self._runtime.settings.polling
+        found = await sweep(self._sync, every=polling.sweep, lookback=polling.sweep_lookback)
+        if found:
+            self.ring(SYNC)
+        return found
+
+    async def _answer(self, task: str, drain: Callable[[], Awaitable[int]]) -> None:
+        bell = self._bells[task]
+        while not self._stopping.is_set():
+            await bell.wait()
+            bell.clear()
+            try:
+                await drain()
+            except Unavailable as error:
+                log.warning("drain.postponed", task=task, reason=error.detail)
+                await self._pause(RETRY_SECONDS)
+                bell.set()
+            else:
+                self._note()
+
+    def _note(self) -> None:
+        self._progressed = True
+
+    async def _report(self) -> None:
+        """Say every few seconds whether this process got anywhere; a stuck one says nothing."""
+        while not self._stopping.is_set():
+            if self._progressed:
+                self._progressed = False
+                try:
+                    async with connected(self._runtime.pool) as connection:
+                        await note_progress(connection, pid=os.getpid())
+                except Unavailable as error:
+                    log.warning("progress.postponed", reason=error.detail)
+            await self._pause(PROGRESS_SECONDS)
+        try:
+            async with connected(self._runtime.pool) as connection:
+                await forget_worker(connection, pid=os.getpid())
+        except Unavailable as error:
+            log.warning("progress.kept", reason=error.detail)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return

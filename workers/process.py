@@ -1,0 +1,83 @@
+"""One worker process: Celery hears the doorbell in the main thread, the work runs in a loop.
+
+The loop has a thread of its own because the solo pool runs one task at a time: a task that waited
+for an answer from the ERP would keep the process from hearing that a payment came in.
+"""
+
+import asyncio
+import os
+import threading
+
+import structlog
+import uvloop
+
+from service.runtime import Runtime, introduce, open_runtime
+from service.settings import Settings
+from workers.drains import Drains
+
+log = structlog.get_logger()
+
+# How long a process that was told to stop finishes what it has in hand. Longer than the longest
+# attempt, shorter than the supervisor's patience.
+STOP_SECONDS = 25.0
+
+
+class WorkerProcess:
+    """Owns the event loop of a worker."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._opened = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._runtime: Runtime | None = None
+        self._drains: Drains | None = None
+        self._thread = threading.Thread(target=self._run, name="drains", daemon=True)
+
+    def start(self) -> None:
+        """Open the runtime in its own thread; returns when the drains answer."""
+        threading.excepthook = _end_process
+        self._thread.start()
+        self._opened.wait()
+
+    def ring(self, task: str) -> None:
+        """Answer a doorbell: take its token away and have the drain look for work."""
+        if self._runtime is None or self._loop is None or self._drains is None:
+            return
+        self._runtime.bell.heard(task)
+        self._loop.call_soon_threadsafe(self._drains.ring, task)
+
+    def stop_soon(self) -> None:
+        """Claim nothing more; safe to call from a signal handler and more than once."""
+        loop, drains = self._loop, self._drains
+        if loop is not None and drains is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(drains.stop)
+
+    def stop(self) -> None:
+        """Finish what is in hand and close the runtime."""
+        self.stop_soon()
+        if self._thread.is_alive():
+            self._thread.join(STOP_SECONDS)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._work())
+
+    async def _work(self) -> None:
+        async with open_runtime(self._settings, role="worker") as runtime:
+            await introduce(runtime)
+            self._runtime = runtime
+            self._loop = asyncio.get_running_loop()
+            self._drains = Drains(runtime)
+            self._opened.set()
+            await self._drains.run()
+
+
+def _end_process(crash: threading.ExceptHookArgs) -> None:
+    """End the whole process when its loop fails, whatever it was, MemoryError included.
+
+    A process that cannot work on must not look alive; the supervisor starts a new one, and the
+    leases bring its rows back.
+    """
+    error = crash.exc_value
+    log.error("worker.crashed", exc_info=(crash.exc_type, error, crash.exc_traceback))
+    os._exit(1)
