@@ -131,7 +131,7 @@ class Deliveries:
         """Return how many deliveries to an endpoint wait, counting no further than 1,000."""
         cursor = await self._connection.execute(
             "select count(*) from (select from deliveries"
-            " where endpoint = %s and state = 'waiting' limit 1000) as some",
+            " where endpoint = %s and state = 'waiting' limit 1000) as counted",
             [endpoint],
         )
         row = await cursor.fetchone()

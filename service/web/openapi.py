@@ -248,7 +248,11 @@ _PATHS: Final[dict[str, Schema]] = {
         "get": _get(
             "Each notification once, in the order of the feed",
             _CHANGES,
-            {"after": FILTER, "limit": LIMIT | {"default": LIMIT_MAX}, "wait": _wait(0, WAIT_SECONDS_MAX)},
+            {
+                "after": FILTER,
+                "limit": LIMIT | {"default": LIMIT_MAX},
+                "wait": _wait(0, WAIT_SECONDS_MAX),
+            },
         )
     },
     "/v1/events": {

@@ -8,16 +8,13 @@ from typing import Any
 
 import psycopg
 import pytest
-import pytest_asyncio
-from psycopg_pool import AsyncConnectionPool
 
 from service.domain.event import Call, Event, EventVerdict
 from service.domain.request import Kind
 from service.errors import Malformed, Unavailable
 from service.storage import event_writer
+from service.storage.database import Pool
 from service.storage.event_writer import SESSION, EventWriter, day_of
-
-Pool = AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]
 
 ARRIVED_AT = datetime(2026, 11, 20, 14, 31, tzinfo=UTC)
 
@@ -36,7 +33,7 @@ def event(
     return Event(Kind.ORDER, provider_id, event_id, verdict, created_at=created_at)
 
 
-@pytest_asyncio.fixture
+@pytest.fixture
 async def writer(database_url: str) -> AsyncIterator[EventWriter]:
     writer = EventWriter(database_url)
     await writer.start()
@@ -85,9 +82,7 @@ async def test_an_event_is_stored_with_its_bytes_and_its_request_made_due(
 ) -> None:
     await writer.store("ginger-nl", call(b"\x00\xff{"), [event()])
 
-    stored = await rows(
-        pool, "select day, account, kind, provider_id, verdict, body from events where id ~ '^evt_'"
-    )
+    stored = await rows(pool, "select day, account, kind, provider_id, verdict, body from events")
     assert stored == [(date(2026, 11, 20), "ginger-nl", "order", "a", "accepted", b"\x00\xff{")]
     due = await rows(pool, "select wanted, done, known, urgency, observed_by from due")
     assert due == [(1, 0, False, 2, "webhook")]
@@ -314,6 +309,21 @@ async def test_a_call_is_answered_in_time_though_the_database_is_not(
 
     await writer.store("gc", call(), [event("after")])
     assert await wanted(pool, "after") == 1
+
+
+async def test_a_line_that_stays_silent_is_cut_and_opened_anew(
+    writer: EventWriter, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_writer, "SILENCE_SECONDS_MAX", 0.2)
+    lost = await backends(pool)
+    async with pool.connection() as connection, connection.transaction():
+        await connection.execute("lock table events in access exclusive mode")
+
+        with pytest.raises(Unavailable):
+            await writer.store("gc", call(), [event()])
+
+    await until(lambda: is_back(writer, pool, lost))
+    await writer.store("gc", call(), [event()])
 
 
 async def test_stopping_writes_what_is_in_hand(database_url: str, pool: Pool) -> None:

@@ -1,7 +1,7 @@
 """The application on a real database, called without a socket."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +37,18 @@ def settings_of(database_url: str, **settled: object) -> Settings:
     return parse(table, source="test", environ={}, base=Path())
 
 
+def not_opened() -> AbstractAsyncContextManager[Runtime]:
+    """Stand for the lifespan's opener where a test hands the runtime to each call itself."""
+    raise AssertionError("no lifespan runs here")
+
+
 @asynccontextmanager
-async def client_of(runtime: Runtime, *, key: str | None = KEYS["erp"]) -> AsyncIterator[httpx.AsyncClient]:
+async def client_of(
+    runtime: Runtime, *, key: str | None = KEYS["erp"]
+) -> AsyncIterator[httpx.AsyncClient]:
     """Lend a client of the application that runs on runtime; it presents key."""
 
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[Runtime]:
-        yield runtime
-
-    app = create_app(opened)
+    app = create_app(not_opened)
 
     async def app_in_its_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
         await app({**scope, "state": {"runtime": runtime}}, receive, send)
@@ -60,9 +63,9 @@ async def client_of(runtime: Runtime, *, key: str | None = KEYS["erp"]) -> Async
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def runtime(database_url: str) -> AsyncIterator[Runtime]:
-    async with open_runtime(settings_of(database_url), role="worker") as runtime:
-        await introduce(runtime)
-        yield runtime
+    async with open_runtime(settings_of(database_url), role="worker") as opened:
+        await introduce(opened)
+        yield opened
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -1,0 +1,131 @@
+"""/openapi.json against the routes and the answers that it describes."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import httpx
+import pytest
+
+from service.runtime import Runtime
+from service.web.app import API_ROUTES
+from service.web.openapi import document
+from tests.storage.rows import (
+    AT,
+    insert,
+    insert_delivery,
+    insert_event,
+    insert_notification,
+    insert_order,
+    insert_request,
+    insert_transition,
+)
+
+REQUEST_ID = "prq_" + "1" * 26
+
+
+def misfits(value: object, schema: Mapping[str, Any], at: str = "$") -> Iterator[str]:
+    """Yield where value does not fit schema, as far as types, names and choices go."""
+    if "$ref" in schema:
+        schema = document()["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    if "anyOf" in schema:
+        if all(list(misfits(value, choice, at)) for choice in schema["anyOf"]):
+            yield f"{at}: fits none of its choices"
+        return
+    types = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
+    types |= {"null": type(None), "number": float}
+    if not isinstance(value, types[schema["type"]]):
+        yield f"{at}: {value!r} is no {schema['type']}"
+    if value not in schema.get("enum", [value]):
+        yield f"{at}: {value!r} is none of {schema['enum']}"
+    if isinstance(value, dict):
+        properties = schema.get("properties", {})
+        yield from (
+            f"{at}.{name}: missing" for name in set(schema.get("required", ())) - set(value)
+        )
+        for name, item in value.items():
+            if name in properties:
+                yield from misfits(item, properties[name], f"{at}.{name}")
+            elif at == "$.data[0]" and "what" not in properties:
+                yield f"{at}.{name}: not in the document"
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from misfits(item, schema["items"], f"{at}[{index}]")
+
+
+async def fill(runtime: Runtime) -> None:
+    """Put one of everything into the tables."""
+    pool = runtime.pool
+    order = await insert_order(pool, "INV-1", attention=["overpaid"])
+    await insert_request(pool, "a", id=REQUEST_ID, order_id=order, reference="INV-1")
+    await insert_transition(pool, REQUEST_ID, 1)
+    notification = await insert_notification(pool, REQUEST_ID, 1)
+    delivery = await insert_delivery(pool, notification, subject_id=REQUEST_ID)
+    await insert(
+        pool, "attempts", delivery_id=delivery, number=1, at=AT, outcome="delivered",
+        status_code=204, duration_ms=12,
+    )  # fmt: skip
+    await insert_event(pool, "1", "a")
+    await insert(pool, "windows", account="ginger-nl", since=AT, until=AT, found=1)
+
+
+def test_the_document_names_every_route_and_no_other() -> None:
+    described = {
+        (path, method.upper())
+        for path, operations in document()["paths"].items()
+        for method in operations
+        if path.startswith("/v1/")
+    }
+    served = {
+        (route.path.replace(":path", ""), method)
+        for route in API_ROUTES
+        for method in route.methods or ()
+        if method != "HEAD"
+    }
+
+    assert described == served
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for path, operations in document()["paths"].items()
+        if path.startswith("/v1/") and "get" in operations and path != "/v1/changes"
+    ],
+)
+async def test_answers_are_as_the_document_describes_them(
+    api: httpx.AsyncClient, runtime: Runtime, path: str
+) -> None:
+    await fill(runtime)
+    responses = document()["paths"][path]["get"]["responses"]
+    schema = responses["200"]["content"]["application/json"]["schema"]
+
+    answer = (await api.get(path.format(reference="INV-1", id=REQUEST_ID))).json()
+
+    assert answer.get("data", [answer]), "there is one of everything"
+    assert list(misfits(answer, schema)) == []
+
+
+async def test_the_document_is_open_and_says_how_notifications_look(
+    api: httpx.AsyncClient,
+) -> None:
+    response = await api.get("/openapi.json", headers={"authorization": ""})
+
+    served = response.json()
+    assert served["openapi"].startswith("3.1")
+    body = served["webhooks"]["notification"]["post"]["requestBody"]["content"]["application/json"]
+    assert body["schema"]["$ref"] == "#/components/schemas/Notification"
+
+
+def test_every_reference_in_the_document_leads_somewhere() -> None:
+    def references(value: object) -> Iterator[str]:
+        if isinstance(value, dict):
+            yield from (text for name, text in value.items() if name == "$ref")
+            for item in value.values():
+                yield from references(item)
+        if isinstance(value, list):
+            for item in value:
+                yield from references(item)
+
+    known = {f"#/components/schemas/{name}" for name in document()["components"]["schemas"]}
+    assert set(references(document())) <= known

@@ -1,0 +1,159 @@
+"""/v1/orders: registering what the ERP wants paid, and reading it."""
+
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from service.runtime import Runtime
+from tests.storage.rows import AT, insert_order, insert_request
+
+UUID = "4c6afd74-840a-4aa7-b411-bc3f2a2bce42"
+REQUEST = {"account": "ginger-nl", "kind": "order", "provider_id": UUID}
+
+
+def an_order(**changed: object) -> dict[str, Any]:
+    return {
+        "reference": "INV-1043",
+        "amount": {"currency": "EUR", "minor": 4000},
+        "requests": [REQUEST],
+        "metadata": {"debtor": 7},
+        **changed,
+    }
+
+
+async def test_a_registered_order_is_shown_with_its_unread_request(api: httpx.AsyncClient) -> None:
+    response = await api.post("/v1/orders", json=an_order())
+
+    order = response.json()
+    assert response.status_code == 201
+    assert (order["reference"], order["registered"], order["status"]) == (
+        "INV-1043",
+        True,
+        "unpaid",
+    )
+    assert order["amount"] == {"currency": "EUR", "minor": 4000, "exponent": 2, "decimal": "40.00"}
+    assert order["metadata"] == {"debtor": 7}
+    (request,) = order["requests"]
+    assert (request["provider_id"], request["status"], request["amount"]) == (UUID, None, None)
+
+
+async def test_the_same_content_again_is_200_and_other_content_409(api: httpx.AsyncClient) -> None:
+    first = await api.post("/v1/orders", json=an_order())
+    again = await api.post("/v1/orders", json=an_order())
+    other = await api.post("/v1/orders", json=an_order(amount={"currency": "EUR", "minor": 1}))
+
+    assert (first.status_code, again.status_code, other.status_code) == (201, 200, 409)
+    assert again.json()["id"] == first.json()["id"]
+    assert other.json()["code"] == "conflict"
+
+
+async def test_an_order_without_requests_may_be_registered(api: httpx.AsyncClient) -> None:
+    response = await api.post("/v1/orders", json=an_order(requests=[]))
+
+    assert (response.status_code, response.json()["requests"]) == (201, [])
+
+
+@pytest.mark.parametrize("reference", ["2026/INV/7", "/INV/", "a b?c#d%e", "Ünïcode ✓", "."])
+async def test_a_reference_may_hold_any_printable_character(
+    api: httpx.AsyncClient, reference: str
+) -> None:
+    await api.post("/v1/orders", json=an_order(reference=reference))
+
+    response = await api.get(f"/v1/orders/{quote(reference, safe='.')}")
+
+    assert response.json()["reference"] == reference
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/orders/none", "/v1/orders/", "/v1/orders/%00", "/v1/orders/%ff"]
+)
+async def test_an_unknown_reference_is_not_found(api: httpx.AsyncClient, path: str) -> None:
+    response = await api.get(path)
+
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"reference": ""}, "reference"),
+        ({"reference": "x" * 201}, "reference"),
+        ({"reference": "a\nb"}, "reference"),
+        ({"reference": 7}, "reference"),
+        ({"amount": None}, "amount"),
+        ({"amount": {"currency": "EUR", "minor": 0}}, "amount.minor"),
+        ({"amount": {"currency": "EUR", "minor": 10**15 + 1}}, "amount.minor"),
+        ({"amount": {"currency": "EUR", "minor": 40.0}}, "amount.minor"),
+        ({"amount": {"currency": "EUR", "minor": True}}, "amount.minor"),
+        ({"amount": {"currency": "eur", "minor": 1}}, "amount.currency"),
+        ({"amount": {"currency": "EUR", "minor": 1, "tax": 1}}, "amount.'tax'"),
+        ({"requests": {}}, "requests"),
+        ({"requests": [REQUEST, REQUEST]}, "requests"),
+        ({"requests": [REQUEST] * 101}, "requests"),
+        ({"requests": ["prq"]}, "requests[0]"),
+        ({"requests": [REQUEST | {"account": "gone"}]}, "requests[0].account"),
+        ({"requests": [REQUEST | {"account": []}]}, "requests[0].account"),
+        ({"requests": [REQUEST | {"kind": "request_inquiry"}]}, "requests[0].kind"),
+        ({"requests": [REQUEST | {"provider_id": "../x"}]}, "requests[0].provider_id"),
+        ({"requests": [REQUEST | {"more": 1}]}, "requests[0].'more'"),
+        ({"metadata": []}, "metadata"),
+        ({"metadata": {"text": "x" * 16_400}}, "metadata"),
+        ({"metdata": {}}, "metdata"),
+    ],
+)
+async def test_a_bad_field_is_named(
+    api: httpx.AsyncClient, changed: dict[str, object], field: str
+) -> None:
+    response = await api.post("/v1/orders", json=an_order(**changed))
+
+    assert response.status_code == 400
+    assert field in response.json()["detail"]
+
+
+async def test_metadata_comes_back_as_it_was_given(api: httpx.AsyncClient) -> None:
+    metadata = {"rate": 1.25, "big": 10**17, "nested": [{"é": None}, True], "text": "/"}
+
+    response = await api.post("/v1/orders", json=an_order(metadata=metadata))
+
+    assert response.json()["metadata"] == metadata
+
+
+async def test_an_order_known_by_discovery_is_adopted(
+    api: httpx.AsyncClient, runtime: Runtime
+) -> None:
+    order_id = await insert_order(
+        runtime.pool, "INV-1043", registered=False, amount=None, currency=None, status=None
+    )
+
+    response = await api.post("/v1/orders", json=an_order())
+
+    assert (response.status_code, response.json()["id"]) == (201, order_id)
+
+
+async def test_orders_are_listed_by_status_part_of_reference_and_time(
+    api: httpx.AsyncClient, runtime: Runtime
+) -> None:
+    await insert_order(runtime.pool, "INV-1", status="paid")
+    await insert_order(runtime.pool, "CN-2", status="unpaid")
+
+    async def listed(query: str) -> list[str]:
+        page = (await api.get(f"/v1/orders?{query}")).json()
+        return [order["reference"] for order in page["data"]]
+
+    assert await listed("status=paid") == ["INV-1"]
+    assert await listed("q=cn-") == ["CN-2"]
+    assert await listed(f"updated_since={quote(AT.isoformat())}") == ["CN-2", "INV-1"]
+    assert await listed("updated_since=2026-11-21T00:00:00Z") == []
+
+
+async def test_a_listed_order_carries_its_requests(
+    api: httpx.AsyncClient, runtime: Runtime
+) -> None:
+    order_id = await insert_order(runtime.pool, "INV-1")
+    await insert_request(runtime.pool, "a", order_id=order_id)
+
+    (order,) = (await api.get("/v1/orders")).json()["data"]
+
+    assert [request["id"] for request in order["requests"]] == ["prq_a"]
