@@ -1,0 +1,1 @@
+"""settled: reads the truth from payment providers and tells the ERP."""

@@ -118,7 +118,7 @@ class TooManyCalls(Unavailable):
 
 
 class Rejected(SettledError):
-    """This piece of work cannot be applied as it is; set it aside under its code."""
+    """A piece of work that cannot be applied as it is; set it aside under its code."""
 
     code = "rejected"
 

@@ -1,6 +1,6 @@
-"""Wakes a worker by task name. A wake-up may be lost: the work lies in PostgreSQL, and beat rings
-again for whatever is still due.
+"""Wakes a worker by task name.
 
+A wake-up may be lost: the work lies in PostgreSQL, and beat rings again for whatever is still due.
 The Celery application is configured here, because whoever rings and whoever hears must agree.
 Every setting stands beside its reason. Source: RELIABILITY.md, sections 0 and 3.1.
 """

@@ -190,8 +190,8 @@ def _webhook_endpoints(settings: Settings) -> dict[str, Endpoint]:
     for index, endpoint in enumerate(settings.endpoints):
         if endpoint.kind != "webhook" or endpoint.body != "settled":
             raise Misconfigured(
-                f"{settings.source}: endpoint[{index}]: this release delivers kind = \"webhook\""
-                " with body = \"settled\""
+                f'{settings.source}: endpoint[{index}]: this release delivers kind = "webhook"'
+                ' with body = "settled"'
             )
         endpoints[endpoint.name] = endpoint
     return endpoints

@@ -1,5 +1,7 @@
-"""Beat: our own loop, any number of them. It rings for what is due, so that a lost wake-up costs
-a second; it keeps the partitions; and while Redis is away it works off due rows itself, slowly.
+"""Beat: our own loop, any number of them.
+
+It rings for what is due, so that a lost wake-up costs a second; it keeps the partitions; and while
+Redis is away it works off due rows itself, slowly.
 
 Started as `python -m workers.beat` by `settled beat`.
 """

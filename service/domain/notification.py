@@ -23,8 +23,8 @@ def notification_of_request(
     before: PaymentRequest,
     after: PaymentRequest,
     *,
-    id: str,
-    type: str,
+    notification_id: str,
+    notification_type: str,
     provider: str,
     correction: bool,
     observed_by: ObservedBy,
@@ -60,13 +60,13 @@ def notification_of_request(
         "observed_at": time_text(observed_at),
         "observed_by": observed_by,
     }
-    return _body(id, type, recorded_at, data)
+    return _body(notification_id, notification_type, recorded_at, data)
 
 
 def notification_of_order(
     state: OrderState,
     *,
-    id: str,
+    notification_id: str,
     order_id: str,
     reference: str,
     sequence: int,
@@ -95,7 +95,7 @@ def notification_of_order(
         "attention": sorted(state.attention),
         "requests": requests,
     }
-    return _body(id, f"order.{state.status}", recorded_at, data)
+    return _body(notification_id, f"order.{state.status}", recorded_at, data)
 
 
 def amounts(
@@ -114,6 +114,14 @@ def amounts(
     }
 
 
-def _body(id: str, type: str, at: datetime, data: Mapping[str, object]) -> bytes:
-    message = {"type": type, "id": id, "timestamp": time_text(at), "schema": SCHEMA, "data": data}
+def _body(
+    notification_id: str, notification_type: str, at: datetime, data: Mapping[str, object]
+) -> bytes:
+    message = {
+        "type": notification_type,
+        "id": notification_id,
+        "timestamp": time_text(at),
+        "schema": SCHEMA,
+        "data": data,
+    }
     return json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()

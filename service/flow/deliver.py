@@ -89,9 +89,7 @@ async def deliver_due(parts: DeliverParts, *, slots: int, bell: asyncio.Event) -
         await asyncio.gather(*flying, return_exceptions=True)
 
 
-async def _claim(
-    parts: DeliverParts, flying: set[asyncio.Task[Attempted]], free: int
-) -> bool:
+async def _claim(parts: DeliverParts, flying: set[asyncio.Task[Attempted]], free: int) -> bool:
     """Claim for every lane what it allows and begin to post.
 
     Return whether a lane has work that only its rate holds back.

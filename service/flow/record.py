@@ -178,8 +178,8 @@ def _request_message(
         body=notification_of_request(
             moved.transition.before,
             request,
-            id=identifier,
-            type=kind,
+            notification_id=identifier,
+            notification_type=kind,
             provider=moved.provider,
             correction=moved.transition.correction,
             observed_by=moved.cause.observed_by,
@@ -274,7 +274,7 @@ def _order_message(
         reference=order.reference,
         body=notification_of_order(
             state,
-            id=identifier,
+            notification_id=identifier,
             order_id=order.id,
             reference=order.reference,
             sequence=sequence,
@@ -312,4 +312,3 @@ def _endpoints_for(endpoints: Sequence[Endpoint], kind: str, accounts: set[str])
         for endpoint in endpoints
         if any(endpoint.matches(kind, account) for account in asked)
     )
-

@@ -77,7 +77,9 @@ async def _read_alone(claim: Claimed, parts: SyncParts) -> None:
 async def _record(looks: list[Look], parts: SyncParts) -> None:
     for wait_seconds in RECORD_WAITS_SECONDS:
         try:
-            return await judge(looks, parts)
+            await judge(looks, parts)
         except Unavailable:
             await asyncio.sleep(wait_seconds)
+        else:
+            return
     await judge(looks, parts)

@@ -1,1 +1,1 @@
-"""PostgreSQL: the record. One class or module per table; SQL stands beside the method that runs it."""
+"""PostgreSQL: the record. One module per table; SQL stands beside the method that runs it."""

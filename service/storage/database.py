@@ -36,10 +36,11 @@ class Migration:
 def migrations() -> list[Migration]:
     """Return all migrations that ship with this release, in order."""
     folder = importlib.resources.files("service.storage") / "migrations"
-    found = []
-    for file in folder.iterdir():
-        if match := re.fullmatch(r"(\d{4})_\w+\.sql", file.name):
-            found.append(Migration(int(match[1]), file.name, file.read_text(encoding="utf-8")))
+    found = [
+        Migration(int(match[1]), file.name, file.read_text(encoding="utf-8"))
+        for file in folder.iterdir()
+        if (match := re.fullmatch(r"(\d{4})_\w+\.sql", file.name))
+    ]
     return sorted(found, key=lambda migration: migration.number)
 
 

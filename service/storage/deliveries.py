@@ -214,9 +214,7 @@ class Deliveries:
         await self._append_attempts([c for c in ordered if c.claimed.id in numbers], numbers)
         return set(numbers)
 
-    async def _append_attempts(
-        self, closings: Sequence[Closing], numbers: dict[str, int]
-    ) -> None:
+    async def _append_attempts(self, closings: Sequence[Closing], numbers: dict[str, int]) -> None:
         await self._connection.execute(
             """
             insert into attempts (delivery_id, number, at, outcome, status_code, duration_ms,

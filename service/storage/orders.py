@@ -46,8 +46,8 @@ class Member:
     account: str
 
 
-_FIELDS = """id, reference, registered, registered_as, withdrawn, version, status, rule, currency, amount,
-    received, refunded, taken_back, booked, sequence, attention, chain, metadata"""
+_FIELDS = """id, reference, registered, registered_as, withdrawn, version, status, rule,
+    currency, amount, received, refunded, taken_back, booked, sequence, attention, chain, metadata"""
 
 
 class OrdersTable:

@@ -34,9 +34,7 @@ async def keep_partitions(
             oldest = today - max(raw_bodies, timedelta(days=DAYS_BACK_MIN))
             for name in sorted(existing):
                 if name < _name(table, oldest):
-                    await connection.execute(
-                        sql.SQL("drop table {}").format(sql.Identifier(name))
-                    )
+                    await connection.execute(sql.SQL("drop table {}").format(sql.Identifier(name)))
                     dropped.append(name)
     return dropped
 

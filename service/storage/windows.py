@@ -34,9 +34,7 @@ class Windows:
     def __init__(self, connection: AsyncConnection[Any]) -> None:
         self._connection = connection
 
-    async def claim(
-        self, account: str, *, every: timedelta, lookback: timedelta
-    ) -> Window | None:
+    async def claim(self, account: str, *, every: timedelta, lookback: timedelta) -> Window | None:
         """Lease the account's unfinished window, or begin the next one when its time has come.
 
         None when another process is at it, or nothing is to be done yet. A window that failed
@@ -111,7 +109,7 @@ class Windows:
                 "versions": [item.version for item in items],
             },
         )
-        return [Key(account, Kind(kind), id) for kind, id in await cursor.fetchall()]
+        return [Key(account, Kind(kind), name) for kind, name in await cursor.fetchall()]
 
     async def advance(self, window: Window, *, cursor: str | None, found: int) -> None:
         """Note a page as looked through; cursor None finishes the window."""

@@ -36,9 +36,7 @@ def stuck_workers(url: str) -> list[int]:
     Answers within about 4 s. Raises Unavailable when PostgreSQL is away: then nobody is stuck.
     """
     try:
-        with psycopg.connect(
-            conninfo(url, application="watchdog"), autocommit=True
-        ) as connection:
+        with psycopg.connect(conninfo(url, application="watchdog"), autocommit=True) as connection:
             connection.execute("set statement_timeout = '2s'")
             rows = connection.execute(
                 """

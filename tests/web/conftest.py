@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest_asyncio
+from psycopg.conninfo import conninfo_to_dict
 from starlette.types import Receive, Scope, Send
 
 from service.runtime import Runtime, introduce, open_runtime
@@ -21,7 +23,7 @@ def settings_of(database_url: str, **settled: object) -> Settings:
     keys = [{"name": role, "role": role, "key": key} for role, key in KEYS.items()]
     table: dict[str, Any] = {
         "settled": {"api_keys": keys, **settled},
-        "database": {"url": database_url},
+        "database": {"url": _as_url(database_url)},
         "redis": {"url": "unix:///nonexistent/redis.sock"},
         "account": [
             {"name": "ginger-nl", "provider": "ginger", "api_key": "secret", "limit": "5/s"}
@@ -35,6 +37,11 @@ def settings_of(database_url: str, **settled: object) -> Settings:
         ],
     }
     return parse(table, source="test", environ={}, base=Path())
+
+
+def _as_url(address: str) -> str:
+    """Return any spelling that libpq understands as the URL that the configuration wants."""
+    return f"postgresql://?{urlencode(conninfo_to_dict(address))}"
 
 
 def not_opened() -> AbstractAsyncContextManager[Runtime]:

