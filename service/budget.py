@@ -1,8 +1,9 @@
 """The call budget of each account, shared by all workers through PostgreSQL.
 
 Draws of one process are gathered: while one statement is under way, everybody else who wants a
-call waits and is served by the next. Told reads come before polls, and unknown ids have a tenth
-of the limit for themselves, so that forged ids cannot delay genuine ones.
+call waits and is served by the next. Polls leave a part to told reads. A read of an unknown id
+needs a permit besides: permits are few, and one comes back when the provider knows the id, so
+that genuine discoveries flow while forged ids soon have to wait.
 Source: CONTRACT.md, section 3; RELIABILITY.md, T2 and F26.
 """
 
@@ -20,7 +21,7 @@ from service.storage.unit_of_work import connected
 # What polls leave to told reads.
 POLL_SHARE = 0.7
 
-# Unknown ids get one call in ten.
+# Unknown ids that the provider does not know cost at most one call in ten.
 DISCOVERY_SHARE = 0.1
 
 # Calls in hand are used or forgotten within a second, so that no worker hoards.
@@ -49,7 +50,8 @@ class CallBudget:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._purses: dict[tuple[str, Purpose], _Purse] = {}
+        self._calls: dict[tuple[str, Purpose], _Purse] = {}
+        self._permits: dict[str, _Purse] = {}
 
     async def draw(self, account: ConnectedAccount, purpose: Purpose) -> None:
         """Take one call from the account's budget.
@@ -57,17 +59,25 @@ class CallBudget:
         Raises NotAllowedYet with the time after which to try again; those times are spread as
         the budget allows, so that those who wait do not all come back together.
         """
-        purse = self._purses.setdefault((account.name, purpose), _Purse())
-        purse.waiting += 1
+        if purpose == "discovery":
+            limit = discovery_limit(account.limit)
+            await self._take(self._permits_of(account), account, "discovery", limit)
         try:
-            async with purse.lock:
-                await self._fill(purse, account, purpose)
-        finally:
-            purse.waiting -= 1
+            purse = self._calls.setdefault((account.name, purpose), _Purse())
+            await self._take(purse, account, "all", limit_for(purpose, account.limit))
+        except NotAllowedYet:
+            if purpose == "discovery":
+                _put_back(self._permits_of(account))
+            raise
 
-    async def answered(self, account: ConnectedAccount) -> None:
-        """Say that the provider accepted a call, which ends a pause that has run out."""
-        purses = [purse for (name, _), purse in self._purses.items() if name == account.name]
+    async def answered(self, account: ConnectedAccount, purpose: Purpose) -> None:
+        """Say that the provider knows what was asked for.
+
+        Gives the permit of a discovery back, and ends a pause that has run out.
+        """
+        if purpose == "discovery":
+            _put_back(self._permits_of(account))
+        purses = [purse for (name, _), purse in self._calls.items() if name == account.name]
         if any(purse.on_probation for purse in purses):
             async with connected(self._pool) as connection:
                 await resume_accounts(connection, [account.name])
@@ -75,58 +85,60 @@ class CallBudget:
                 purse.on_probation = False
                 purse.empty_until = 0.0
 
-    async def _fill(self, purse: _Purse, account: ConnectedAccount, purpose: Purpose) -> None:
-        now = time.monotonic()
-        if purse.left > 0 and now < purse.left_until:
-            purse.left -= 1
-            return
-        if now < purse.empty_until:
-            raise NotAllowedYet("budget", retry_after_seconds=_wait(purse, account.limit, now))
-        wanted = max(purse.waiting, account.limit.count // SLICES, 1)
-        granted = await self._ask(purse, account, purpose, wanted)
-        now = time.monotonic()
-        if granted == 0:
-            raise NotAllowedYet("budget", retry_after_seconds=_wait(purse, account.limit, now))
-        purse.left = granted - 1
-        purse.left_until = now + KEPT_SECONDS
-        purse.denied = 0
+    def _permits_of(self, account: ConnectedAccount) -> _Purse:
+        return self._permits.setdefault(account.name, _Purse())
 
-    async def _ask(
-        self, purse: _Purse, account: ConnectedAccount, purpose: Purpose, wanted: int
-    ) -> int:
-        """Draw from PostgreSQL; on nothing, note until when there is nothing."""
-        if purpose == "discovery":
-            allowed = await self._ask_share(
-                purse, account, "discovery", wanted, discovery_limit(account.limit)
-            )
-            if allowed == 0:
-                return 0
-            wanted = allowed
-        limit = account.limit
-        if purpose == "poll":
-            limit = Rate(max(1, int(limit.count * POLL_SHARE)), limit.seconds)
-        return await self._ask_share(purse, account, "all", wanted, limit)
+    async def _take(
+        self, purse: _Purse, account: ConnectedAccount, share: Share, limit: Rate
+    ) -> None:
+        """Take one from a purse, filling it from PostgreSQL when it is empty."""
+        purse.waiting += 1
+        try:
+            async with purse.lock:
+                now = time.monotonic()
+                if purse.left == 0 or now >= purse.left_until:
+                    if now >= purse.empty_until:
+                        await self._fill(purse, account, share, limit)
+                    if time.monotonic() < purse.empty_until:
+                        wait_seconds = _wait(purse, account.limit, time.monotonic())
+                        raise NotAllowedYet("budget", retry_after_seconds=wait_seconds)
+                purse.left -= 1
+        finally:
+            purse.waiting -= 1
 
-    async def _ask_share(
-        self, purse: _Purse, account: ConnectedAccount, share: Share, wanted: int, limit: Rate
-    ) -> int:
+    async def _fill(
+        self, purse: _Purse, account: ConnectedAccount, share: Share, limit: Rate
+    ) -> None:
+        """Draw for everybody who waits; on nothing, note until when there is nothing."""
         async with connected(self._pool) as connection:
             grant = await draw_calls(
                 connection,
                 account.name,
                 share=share,
-                wanted=wanted,
+                wanted=max(purse.waiting, limit.count // SLICES, 1),
                 calls_max=limit.count,
                 window_seconds=limit.seconds,
             )
+        now = time.monotonic()
         purse.on_probation = grant.paused
-        if grant.granted == 0:
-            purse.empty_until = time.monotonic() + min(max(grant.wait_seconds, 0.01), 60.0)
-        return grant.granted
+        purse.left = grant.granted
+        purse.left_until = now + KEPT_SECONDS
+        if grant.granted:
+            purse.denied = 0
+            purse.empty_until = 0.0
+        else:
+            purse.empty_until = now + min(max(grant.wait_seconds, 0.01), 60.0)
+
+
+def limit_for(purpose: Purpose, limit: Rate) -> Rate:
+    """Return how much of an account's limit a purpose may use up."""
+    if purpose == "told":
+        return limit
+    return Rate(max(1, int(limit.count * POLL_SHARE)), limit.seconds)
 
 
 def discovery_limit(limit: Rate) -> Rate:
-    """Return the budget of unknown ids: a tenth of the calls, at least one in its time."""
+    """Return how many permits there are: a tenth of the calls, at least one in its time."""
     count = limit.count * DISCOVERY_SHARE
     if count >= 1:
         return Rate(int(count), limit.seconds)
@@ -137,3 +149,10 @@ def _wait(purse: _Purse, limit: Rate, now: float) -> float:
     """Return how long the next one in line waits: the n-th denied comes n calls later."""
     purse.denied += 1
     return max(0.0, purse.empty_until - now) + (purse.denied - 1) * limit.seconds / limit.count
+
+
+def _put_back(purse: _Purse) -> None:
+    """Give one back for the next second; an older remainder is forgotten."""
+    now = time.monotonic()
+    purse.left = (purse.left if now < purse.left_until else 0) + 1
+    purse.left_until = now + KEPT_SECONDS

@@ -55,6 +55,8 @@ class Part:
 class Supervisor:
     """Runs parts until SIGTERM or SIGINT. The caller holds embedded.locked(data_dir).
 
+    data_dir None is for parts that stand alone on a machine: then nothing is written down.
+
     before_children  called once, when the embedded servers answer and before anything else starts
     ready            asked until true, then `ready {url}` goes to stdout once
     stuck            asked every 5 s for pids that live but make no progress; they are restarted
@@ -66,7 +68,7 @@ class Supervisor:
         self,
         parts: Sequence[Part],
         *,
-        data_dir: Path,
+        data_dir: Path | None,
         url: str = "",
         before_children: Callable[[], None] = lambda: None,
         ready: Callable[[], bool] = lambda: True,
@@ -105,7 +107,7 @@ class Supervisor:
             self._record()
         commands = [child.command for child in self._children]
         servers = [command for command in commands if isinstance(command, embedded.Server)]
-        if servers:
+        if servers and self._data_dir:
             embedded.remember(self._data_dir, servers)
         self._before_children()
         for child in self._of("beat", "worker", "web"):
@@ -136,7 +138,7 @@ class Supervisor:
                 child.process.kill()
 
     def _announce(self) -> None:
-        if not self._announced and self._ready():
+        if self._url and not self._announced and self._ready():
             self._announced = True
             print(f"ready {self._url}", flush=True)  # noqa: T201 - the line our stdout is for
 
@@ -146,8 +148,9 @@ class Supervisor:
         for child in self._of("redis", "postgres"):
             child.end()
             self._record()
-        embedded.forget(self._data_dir)
-        (self._data_dir / "processes.json").unlink(missing_ok=True)
+        if self._data_dir:
+            embedded.forget(self._data_dir)
+            (self._data_dir / "processes.json").unlink(missing_ok=True)
 
     def _stop_role(self, role: Role, seconds: float, signals: "_Signals") -> None:
         """Ask a role to end and wait; kill what is late. In a hurry later roles are asked too."""
@@ -167,6 +170,8 @@ class Supervisor:
 
     def _record(self) -> None:
         """Write who is alive, for operators and for tests from outside."""
+        if self._data_dir is None:
+            return
         alive = [
             {"role": child.role, "pid": child.process.pid}
             for child in self._children

@@ -220,7 +220,7 @@ def _supervise_alone(configuration: "Settings", role: Any, command: list[str], c
 
     supervisor = Supervisor(
         [Part(role, command) for _ in range(count)],
-        data_dir=configuration.settled.data_dir,
+        data_dir=None,
         stuck=_watchdog(configuration),
     )
     sys.exit(supervisor.run())

@@ -29,7 +29,7 @@ class SyncParts:
     plan: PollPlan
     wire: Wire
     draw: Draw
-    answered: Callable[[ConnectedAccount], Awaitable[None]]
+    answered: Callable[[ConnectedAccount, Purpose], Awaitable[None]]
     now: Callable[[], datetime]
     outbox_filled: Callable[[], None]
     recorded: Callable[[], None]
@@ -65,10 +65,9 @@ async def look(claim: Claimed, *, owner: Key | None, known: Facts | None, parts:
         return Look(claim, NotOurs("foreign_id"))
     exchange = account.provider.read(claim.key.kind, claim.provider_id, known)
     try:
-        fetched = await fetch(
-            account, exchange, wire=parts.wire, draw=parts.draw, purpose=purpose_of(claim)
-        )
-        await parts.answered(account)
+        purpose = purpose_of(claim)
+        fetched = await fetch(account, exchange, wire=parts.wire, draw=parts.draw, purpose=purpose)
+        await parts.answered(account, purpose)
     except SettledError as failure:
         return Look(claim, None, failure)
     return Look(claim, fetched.answer, None, fetched.evidence, fetched.sha256, parts.now())

@@ -47,7 +47,8 @@ class Member:
 
 
 _FIELDS = """id, reference, registered, registered_as, withdrawn, version, status, rule,
-    currency, amount, received, refunded, taken_back, booked, sequence, attention, chain, metadata"""
+    currency, amount, received, refunded, taken_back, booked, sequence, attention, chain,
+    metadata"""
 
 
 class OrdersTable:

@@ -26,7 +26,13 @@ def settings_of(database_url: str, **settled: object) -> Settings:
         "database": {"url": _as_url(database_url)},
         "redis": {"url": "unix:///nonexistent/redis.sock"},
         "account": [
-            {"name": "ginger-nl", "provider": "ginger", "api_key": "secret", "limit": "5/s"}
+            {
+                "name": "ginger-nl",
+                "provider": "ginger",
+                "api_base": "https://ginger.example.com",
+                "api_key": "secret",
+                "limit": "5/s",
+            }
         ],
         "endpoint": [
             {
@@ -79,3 +85,12 @@ async def runtime(database_url: str) -> AsyncIterator[Runtime]:
 async def api(runtime: Runtime) -> AsyncIterator[httpx.AsyncClient]:
     async with client_of(runtime) as client:
         yield client
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def offline() -> AsyncIterator[httpx.AsyncClient]:
+    """The API without a database: what it refuses, it refuses before it asks one."""
+    async with open_runtime(settings_of("dbname=none"), role="worker") as opened:
+        await opened.pool.close()
+        async with client_of(opened) as client:
+            yield client

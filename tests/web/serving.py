@@ -8,7 +8,8 @@ from threading import Thread
 
 from starlette.types import ASGIApp
 
-from service.web.server import Limits, Server, bind
+from service.web.connection import Limits
+from service.web.server import Server, bind
 
 
 @contextmanager
