@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
 from service import embedded
 from service.storage.database import Pool, pool_of, upgrade
@@ -36,7 +36,7 @@ def template(servers: embedded.Urls) -> str:
     """The name of a migrated database that fresh ones are copied from."""
     name = "settled_template"
     _administer(servers, f"drop database if exists {name}", f"create database {name}")
-    upgrade(make_conninfo(servers.postgres, dbname=name))
+    upgrade(_url_of(servers, name))
     return name
 
 
@@ -49,7 +49,7 @@ def database_url(servers: embedded.Urls, template: str) -> Iterator[str]:
         f"drop database if exists {name} with (force)",
         f"create database {name} template {template} strategy file_copy",
     )
-    yield make_conninfo(servers.postgres, dbname=name)
+    yield _url_of(servers, name)
     _administer(servers, f"drop database if exists {name} with (force)")
 
 
@@ -59,6 +59,10 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
     await opened.open()
     yield opened
     await opened.close()
+
+
+def _url_of(servers: embedded.Urls, name: str) -> str:
+    return urlsplit(servers.postgres)._replace(path=f"/{name}").geturl()
 
 
 def _administer(servers: embedded.Urls, *statements: str) -> None:

@@ -31,6 +31,13 @@ def load_settings(config: Path | None) -> Settings:
     return load(config, os.environ)
 
 
+def say_where(configuration: Settings) -> None:
+    """Say on stderr which configuration, database and mode this is."""
+    database = "embedded" if configuration.database.embedded else "configured"
+    mode = configuration.settled.mode.upper()
+    click.echo(f"settled {mode}: {configuration.source}, database {database}", err=True)
+
+
 @click.command()
 @click.argument("path", default="settled.toml", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Replace a file that is already there.")

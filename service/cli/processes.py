@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from service.cli.configuration import say_where
+
 if TYPE_CHECKING:
     from service.settings import Settings
     from service.supervise import Part
@@ -147,13 +149,6 @@ def _watchdog(configuration: "Settings") -> Callable[[], list[int]]:
             return []
 
     return stuck
-
-
-def say_where(configuration: "Settings") -> None:
-    """Say on stderr which configuration, database and mode this is."""
-    database = "embedded" if configuration.database.embedded else "configured"
-    mode = configuration.settled.mode.upper()
-    click.echo(f"settled {mode}: {configuration.source}, database {database}", err=True)
 
 
 @click.command()

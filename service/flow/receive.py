@@ -8,22 +8,22 @@ import hmac
 import ipaddress
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import cast
 
 from service.domain.event import Call, Event, EventVerdict
 from service.errors import Malformed, UnknownAccount
 from service.fetch import ConnectedAccount
-from service.providers import SendsWebhooks
+from service.providers import Provider, SendsWebhooks
 from service.telemetry.metrics import EVENTS
 
 # Stores the events of a call of an account; returns when they are committed.
 Store = Callable[[str, Call, Sequence[Event]], Awaitable[None]]
 
-# What is read of a call that is not let in; the same for all of them, so that size tells nothing.
-UNKNOWN_BODY_BYTES_MAX = 65_536
-
-# What plain indexing and parsing raise over a body of another shape; deep nesting is the last.
-_UNREADABLE = (LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
+# What plain indexing and parsing raise over a body of another shape or of endless depth.
+_UNREADABLE = (
+    LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError
+)  # fmt: skip
 
 _NOTHING = Event(None, None, verdict=EventVerdict.SET_ASIDE, reason="no_events")
 _NO_TOKEN = secrets.token_hex(32)
@@ -73,33 +73,18 @@ def admit(
     if (
         found is None
         or not opens
-        or not isinstance(found.provider, SendsWebhooks)
+        or not _sends_webhooks(type(found.provider))
         or not comes_from(source, found.section.webhook_allow_from)
     ):
         raise UnknownAccount("there is no such account")
     return found
 
 
-def body_bytes_max(
-    account: str,
-    *,
-    token: str | None,
-    source: str | None,
-    accounts: Mapping[str, ConnectedAccount],
-) -> int:
-    """Return how much body is read of a call, before anything in it is known."""
-    try:
-        admitted = admit(account, token=token, source=source, accounts=accounts)
-    except UnknownAccount:
-        return UNKNOWN_BODY_BYTES_MAX
-    return admitted.provider.body_bytes_max
-
-
 def events_in(call: Call, account: ConnectedAccount) -> Sequence[Event]:
-    """Return the events in a call. Raises BadSignature or Malformed."""
-    assert isinstance(account.provider, SendsWebhooks)
+    """Return the events in a call to an admitted account. Raises BadSignature or Malformed."""
+    provider = cast("SendsWebhooks", account.provider)
     try:
-        return account.provider.verify(call)
+        return provider.verify(call)
     except _UNREADABLE as error:
         raise Malformed(f"{type(error).__name__} in the body") from error
 
@@ -118,6 +103,12 @@ def comes_from(source: str | None, networks: tuple[str, ...]) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         address = address.ipv4_mapped or address
     return any(address in network for network in _parsed(networks))
+
+
+@cache
+def _sends_webhooks(provider: type[Provider]) -> bool:
+    """Kept per class: to ask a protocol costs more than all else that an admission takes."""
+    return issubclass(provider, SendsWebhooks)
 
 
 @lru_cache(maxsize=1024)

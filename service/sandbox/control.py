@@ -11,6 +11,7 @@ from starlette.routing import Route
 from service.sandbox.accounts import Account, AccountSettings, Pace
 from service.sandbox.erp import Behaviour
 from service.sandbox.faults import Faults
+from service.sandbox.ledger import Order
 from service.sandbox.stories import STORIES, Story
 from service.sandbox.world import world_of
 
@@ -48,6 +49,13 @@ class Trigger(Struct, forbid_unknown_fields=True):
     amount: Amount = 4000
     currency: str = "EUR"
     pace: Pace | None = None
+
+
+class UnseenMoney(Struct, forbid_unknown_fields=True):
+    """Money for the ledger of an order that the provider is never going to show."""
+
+    order_id: str
+    amount: Amount
 
 
 class Secrets(Struct, forbid_unknown_fields=True):
@@ -102,10 +110,7 @@ async def play_story(request: Request) -> Response:
     trigger = _decode(await request.body() or b"{}", Trigger)
     world, story = world_of(request), _story(name)
     if trigger.order_id is not None:
-        listed = account.resources.get(trigger.order_id)
-        if listed is None or listed.return_id:
-            raise ControlError(404, f"no order {trigger.order_id} in {account.settings.name}")
-        order = listed.order
+        order = _order(account, trigger.order_id)
     else:
         number = sum(1 for _ in account.orders()) + 1
         reference = trigger.reference or f"SBX-{number:06d}"
@@ -114,6 +119,13 @@ async def play_story(request: Request) -> Response:
         )
     world.play(account, order, story, trigger.pace or account.settings.pace)
     return _json({"order_id": order.id, "reference": order.reference}, 201)
+
+
+async def add_unseen_money(request: Request) -> Response:
+    """Make the ledger say more than the provider shows."""
+    unseen = _decode(await request.body(), UnseenMoney)
+    _order(_account(request), unseen.order_id).unseen += unseen.amount
+    return Response(status_code=204)
 
 
 async def set_faults(request: Request) -> Response:
@@ -185,6 +197,7 @@ ROUTES = [
     Route("/sandbox/accounts/{account}/orders", create_orders, methods=["POST"]),
     Route("/sandbox/accounts/{account}/stories/{story}", play_story, methods=["POST"]),
     Route("/sandbox/accounts/{account}/faults", set_faults, methods=["POST"]),
+    Route("/sandbox/accounts/{account}/unseen", add_unseen_money, methods=["POST"]),
     Route("/sandbox/stories", stories),
     Route("/sandbox/truth", truth),
     Route("/sandbox/stats", stats),
@@ -202,6 +215,13 @@ def _account(request: Request) -> Account:
     if account is None:
         raise ControlError(404, f"unknown account {name}")
     return account
+
+
+def _order(account: Account, order_id: str) -> Order:
+    listed = account.resources.get(order_id)
+    if listed is None or listed.return_id:
+        raise ControlError(404, f"no order {order_id} in {account.settings.name}")
+    return listed.order
 
 
 def _story(name: str) -> Story:

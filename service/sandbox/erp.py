@@ -13,7 +13,7 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from random import Random
 from typing import Annotated
@@ -35,6 +35,9 @@ class Behaviour(Struct, forbid_unknown_fields=True):
     answers is used up first: the status codes of the next calls, in order. Then fail_first calls
     get 503. reset_rate: the call is kept, then the connection is reset without an answer.
     reject_unsigned: a bad signature gets 401.
+
+    Two defects to plant, to see that a check finds them: the next `forget` calls are answered
+    and not kept, the next `double` calls are kept a second time under another id.
     """
 
     status: Annotated[int, Meta(ge=100, le=599)] = 204
@@ -47,6 +50,8 @@ class Behaviour(Struct, forbid_unknown_fields=True):
     latency_ms: Milliseconds = 0
     retry_after_seconds: int | None = None
     reject_unsigned: bool = True
+    forget: Annotated[int, Meta(ge=0)] = 0
+    double: Annotated[int, Meta(ge=0)] = 0
     seed: int = 0
 
 
@@ -110,9 +115,15 @@ class Erp:
 
     async def take(self, request: Request) -> Response:
         """Answer a call at the door."""
-        notification = self._keep(request.headers, await request.body())
+        behaviour, body = self.behaviour, await request.body()
+        if behaviour.forget:
+            behaviour.forget -= 1
+            return Response(status_code=behaviour.status)
+        notification = self._keep(request.headers, body)
         self._latency.arrived(notification.content)
-        behaviour = self.behaviour
+        if behaviour.double:
+            behaviour.double -= 1
+            self._keep_again(notification)
         slow = behaviour.slow_ms if self._random.random() < behaviour.slow_rate else 0
         if behaviour.latency_ms or slow:
             await asyncio.sleep((behaviour.latency_ms + slow) / 1000)
@@ -153,6 +164,11 @@ class Erp:
         )
         self.received.append(notification)
         return notification
+
+    def _keep_again(self, notification: Notification) -> None:
+        headers = {**notification.headers, "webhook-id": f"{notification.id}-again"}
+        number = len(self.received) + 1
+        self.received.append(replace(notification, n=number, headers=headers))
 
     def _status_for(self, notification: Notification) -> int:
         behaviour = self.behaviour

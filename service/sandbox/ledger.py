@@ -61,7 +61,10 @@ class Entry:
 
 @dataclass(slots=True)
 class Order:
-    """An order and its ledger. as_created holds what the provider merely repeats on reads."""
+    """An order and its ledger. as_created holds what the provider merely repeats on reads.
+
+    unseen is money that came and that the provider never shows: a defect to plant.
+    """
 
     id: str
     amount: int
@@ -69,6 +72,7 @@ class Order:
     created_at: datetime
     as_created: dict[str, object]
     entries: list[Entry] = field(default_factory=list)
+    unseen: int = 0
 
     @property
     def reference(self) -> str | None:

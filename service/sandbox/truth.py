@@ -24,7 +24,7 @@ from service.sandbox.ledger import (
 def truth_of(order: Order, *, account: str) -> dict[str, object]:
     """Return the canonical outcome of an order; amounts are minor units of its currency."""
     entries = order.entries
-    received = total(entries, What.RECEIVED, What.CAPTURED)
+    received = total(entries, What.RECEIVED, What.CAPTURED) + order.unseen
     taken_back = total(entries, What.CHARGED_BACK, What.REVERSED)
     refunded = total(entries, What.REFUNDED) + taken_back
     status, final = _standing(entries, order.amount, received, refunded)

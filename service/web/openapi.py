@@ -47,6 +47,7 @@ REFUSALS_OF_POST: Final = {
     "422": "This Idempotency-Key was used for another call",
 }
 NOT_FOUND: Final = {"404": "No such thing"}
+GONE: Final = {"410": "The cursor is older than what is kept; detail says how to start again"}
 
 
 async def openapi(_request: Request) -> Response:
@@ -78,12 +79,20 @@ def document() -> dict[str, Any]:
     }
 
 
-def _get(summary: str, answer: Schema, query: dict[str, Schema], *, in_path: str = "") -> Schema:
-    refusals = REFUSALS | (NOT_FOUND if in_path else {})
+def _get(
+    summary: str,
+    answer: Schema,
+    query: dict[str, Schema],
+    *,
+    in_path: str = "",
+    refusals: dict[str, str] | None = None,
+) -> Schema:
+    """Return a GET; refusals are those besides the usual ones."""
+    all_refusals = REFUSALS | (NOT_FOUND if in_path else {}) | (refusals or {})
     return {
         "summary": summary,
         "parameters": [*_in_path(in_path), *_parameters("query", query)],
-        "responses": {"200": _answer("Fine", answer), **_problems(refusals)},
+        "responses": {"200": _answer("Fine", answer), **_problems(all_refusals)},
     }
 
 
@@ -253,6 +262,7 @@ _PATHS: Final[dict[str, Schema]] = {
                 "limit": LIMIT | {"default": LIMIT_MAX},
                 "wait": _wait(0, WAIT_SECONDS_MAX),
             },
+            refusals=GONE,
         )
     },
     "/v1/events": {

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.domain.event import Call
 from service.errors import Malformed, Refused, TooLarge, Unavailable, UnknownAccount, Unsupported
-from service.flow.receive import body_bytes_max, comes_from, receive
+from service.flow.receive import admit, comes_from, receive
 from service.runtime import Runtime
 from service.telemetry.metrics import WEBHOOK_SECONDS, WEBHOOKS
 from service.web.problems import Problem, problem_of, send_problem
@@ -91,9 +91,10 @@ class WebhookDoor:
         headers = headers_of(scope["headers"])
         source = source_of(scope, headers, here.settings.settled.trusted_proxies)
         account, token = named_in(scope)
-        limit = body_bytes_max(account, token=token, source=source, accounts=here.accounts)
-        check_body_headers(headers, limit)
-        body = await self._read(channel, limit)
+        # Whoever is not let in is answered before his body is read: its size tells him nothing.
+        admitted = admit(account, token=token, source=source, accounts=here.accounts)
+        check_body_headers(headers, admitted.provider.body_bytes_max)
+        body = await self._read(channel, admitted.provider.body_bytes_max)
         call = Call(headers, body, received_at=datetime.now(UTC))
         with WEBHOOK_SECONDS.time():
             await receive(

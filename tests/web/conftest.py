@@ -88,9 +88,15 @@ async def api(runtime: Runtime) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def offline() -> AsyncIterator[httpx.AsyncClient]:
-    """The API without a database: what it refuses, it refuses before it asks one."""
+async def offline_runtime() -> AsyncIterator[Runtime]:
+    """A runtime without a database."""
     async with open_runtime(settings_of("dbname=none"), role="worker") as opened:
         await opened.pool.close()
-        async with client_of(opened) as client:
-            yield client
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def offline(offline_runtime: Runtime) -> AsyncIterator[httpx.AsyncClient]:
+    """The API without a database: what it refuses, it refuses before it asks one."""
+    async with client_of(offline_runtime) as client:
+        yield client

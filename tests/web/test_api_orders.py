@@ -55,24 +55,20 @@ async def test_an_order_without_requests_may_be_registered(api: httpx.AsyncClien
     assert (response.status_code, response.json()["requests"]) == (201, [])
 
 
-@pytest.mark.parametrize("reference", ["2026/INV/7", "/INV/", "a b?c#d%e", "Ünïcode ✓", "."])
-async def test_a_reference_may_hold_any_printable_character(
-    api: httpx.AsyncClient, reference: str
-) -> None:
-    await api.post("/v1/orders", json=an_order(reference=reference))
+async def test_a_reference_may_hold_any_printable_character(api: httpx.AsyncClient) -> None:
+    for reference in ("2026/INV/7", "/INV/", "a b?c#d%e+", "Ünïcode ✓"):
+        await api.post("/v1/orders", json=an_order(reference=reference, requests=[]))
 
-    response = await api.get(f"/v1/orders/{quote(reference, safe='.')}")
+        response = await api.get(f"/v1/orders/{quote(reference, safe='')}")
 
-    assert response.json()["reference"] == reference
+        assert response.json()["reference"] == reference
 
 
-@pytest.mark.parametrize(
-    "path", ["/v1/orders/none", "/v1/orders/", "/v1/orders/%00", "/v1/orders/%ff"]
-)
-async def test_an_unknown_reference_is_not_found(api: httpx.AsyncClient, path: str) -> None:
-    response = await api.get(path)
+async def test_an_unknown_reference_is_not_found(api: httpx.AsyncClient) -> None:
+    for path in ("/v1/orders/none", "/v1/orders/", "/v1/orders/%00", "/v1/orders/%ff"):
+        response = await api.get(path)
 
-    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+        assert (response.status_code, response.json()["code"]) == (404, "not_found")
 
 
 @pytest.mark.parametrize(
@@ -104,9 +100,9 @@ async def test_an_unknown_reference_is_not_found(api: httpx.AsyncClient, path: s
     ],
 )
 async def test_a_bad_field_is_named(
-    api: httpx.AsyncClient, changed: dict[str, object], field: str
+    offline: httpx.AsyncClient, changed: dict[str, object], field: str
 ) -> None:
-    response = await api.post("/v1/orders", json=an_order(**changed))
+    response = await offline.post("/v1/orders", json=an_order(**changed))
 
     assert response.status_code == 400
     assert field in response.json()["detail"]

@@ -9,10 +9,8 @@ from tests.storage.rows import AT, insert
 from tests.web.conftest import KEYS, client_of, settings_of
 
 
-async def test_alive_takes_no_key_and_no_database(runtime: Runtime) -> None:
-    await runtime.pool.close()
-
-    async with client_of(runtime, key=None) as anyone:
+async def test_alive_takes_no_key_and_no_database(offline_runtime: Runtime) -> None:
+    async with client_of(offline_runtime, key=None) as anyone:
         response = await anyone.get("/healthz")
 
     assert (response.status_code, response.json()) == (200, {"status": "alive"})
@@ -52,10 +50,8 @@ async def test_not_ready_names_the_migrations_that_are_missing(runtime: Runtime)
     assert response.json()["migrations"] == "pending"
 
 
-async def test_not_ready_names_the_database_that_is_away(runtime: Runtime) -> None:
-    await runtime.pool.close()
-
-    async with client_of(runtime, key=None) as anyone:
+async def test_not_ready_names_the_database_that_is_away(offline_runtime: Runtime) -> None:
+    async with client_of(offline_runtime, key=None) as anyone:
         response = await anyone.get("/readyz")
 
     assert (response.status_code, response.json()["database"]) == (503, "away")
@@ -74,10 +70,8 @@ async def test_metrics_tell_how_things_stand_now(runtime: Runtime) -> None:
     assert "settled_database_up 1.0" in response.text
 
 
-async def test_metrics_are_told_without_a_database(runtime: Runtime) -> None:
-    await runtime.pool.close()
-
-    async with client_of(runtime, key=None) as anyone:
+async def test_metrics_are_told_without_a_database(offline_runtime: Runtime) -> None:
+    async with client_of(offline_runtime, key=None) as anyone:
         response = await anyone.get("/metrics")
 
     assert response.status_code == 200

@@ -87,6 +87,7 @@ create table events (
 ) partition by range (day);
 create table events_default partition of events default;
 create unique index events_once on events (account, event_id, day) where event_id is not null;
+create index events_by_time on events (account, received_at);
 create index events_of_request on events (account, provider_id, received_at);
 
 -- Work: one narrow row per thing that may have to be read. Lives as long as its request.
@@ -115,6 +116,7 @@ create table due (
     check (done <= wanted)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 create index due_next on due (urgency, due_at);
+create index due_parked on due (account) where parked is not null;
 
 -- What the ERP wants paid.
 create table orders (
@@ -231,6 +233,7 @@ create table transitions (
     hash          bytea       not null,
     unique (subject_id, sequence)
 );
+create index transitions_by_time on transitions (recorded_at);
 
 -- Outbox: the exact bytes of every message. position is its place in the feed, given after commit.
 create table notifications (
@@ -308,6 +311,7 @@ create table attempts (
     excerpt     text        not null default '',
     primary key (delivery_id, number)
 );
+create index attempts_by_time on attempts (at);
 
 -- List sweeps: windows looked through. complete only when finished_at is set.
 create table windows (
@@ -321,6 +325,7 @@ create table windows (
     leased_until timestamptz not null default '-infinity',
     found       integer     not null default 0
 );
+create index windows_open on windows (account, until) where finished_at is null;
 create index windows_of_account on windows (account, until);
 
 -- Provider sessions, shared by all workers.

@@ -1,0 +1,84 @@
+"""`settled orders`: what the ERP wants paid, and how far it is."""
+
+from pathlib import Path
+
+import click
+
+from service.cli.configuration import config_option, load_settings, say_where
+from service.cli.database import with_pool
+from service.cli.output import Json, as_text, show_fields, show_object, show_objects, show_table
+from service.domain.order import OrderStatus
+from service.errors import NotFound
+
+LIMIT_DEFAULT = 50
+LIMIT_MAX = 500
+
+COLUMNS = ("reference", "status", "amount", "received", "attention", "updated_at")
+REQUEST_COLUMNS = ("id", "account", "provider_id", "status", "received", "refunded", "final")
+
+
+@click.group()
+def orders() -> None:
+    """Look at orders."""
+
+
+@orders.command("list")
+@config_option
+@click.option("--status", type=click.Choice([str(status) for status in OrderStatus]))
+@click.option("--search", metavar="TEXT", help="Any part of a reference.")
+@click.option(
+    "--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT_DEFAULT, show_default=True
+)
+@click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object per line.")
+def list_all(
+    config: Path | None, status: str | None, search: str | None, limit: int, as_json: bool
+) -> None:
+    """List orders, the one that changed last first.
+
+    Example: settled orders list --status overpaid
+    """
+    from service.storage.views.orders import OrderFilter, list_orders
+
+    configuration = load_settings(config)
+    say_where(configuration)
+    chosen = OrderFilter(status=status, q=search)
+    page = with_pool(configuration, lambda pool: list_orders(pool, chosen, after=None, limit=limit))
+    if as_json:
+        show_objects(page.items)
+    else:
+        show_table(COLUMNS, [[as_text(order[name]) for name in COLUMNS] for order in page.items])
+    if page.after is not None:
+        click.echo(f"there are more than {limit}; --limit shows up to {LIMIT_MAX}", err=True)
+
+
+@orders.command()
+@config_option
+@click.argument("reference", metavar="REF")
+@click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
+def show(config: Path | None, reference: str, as_json: bool) -> None:
+    """Show the order with the ERP's reference REF, and its requests; exit 5 if there is none.
+
+    Example: settled orders show INV-1043
+    """
+    from service.storage.views.orders import find_order
+
+    configuration = load_settings(config)
+    say_where(configuration)
+    order = with_pool(configuration, lambda pool: find_order(pool, reference))
+    if order is None:
+        raise NotFound(f"no order with reference {reference!r}")
+    if as_json:
+        show_object(order)
+    else:
+        show_order(order)
+
+
+def show_order(order: Json) -> None:
+    """Print an order for a person: its fields, then its requests."""
+    show_fields({name: value for name, value in order.items() if name != "requests"})
+    if order["requests"]:
+        click.echo()
+        rows = [
+            [as_text(request[name]) for name in REQUEST_COLUMNS] for request in order["requests"]
+        ]
+        show_table(REQUEST_COLUMNS, rows)

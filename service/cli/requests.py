@@ -1,0 +1,139 @@
+"""`settled requests`: what payers were asked with; look at them, or have one read now."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from service.cli.configuration import config_option, load_settings, say_where
+from service.cli.database import with_pool
+from service.cli.output import Json, as_text, show_fields, show_object, show_objects, show_table
+from service.domain.status import Status
+from service.errors import NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from service.storage.database import Pool
+
+LIMIT_DEFAULT = 50
+LIMIT_MAX = 500
+
+# How long `sync` waits for its read by default: as long as the API does.
+WAIT_SECONDS = 15
+WAIT_SECONDS_MAX = 300
+
+COLUMNS = ("id", "account", "reference", "provider_id", "status", "received", "attention")
+
+
+@click.group()
+def requests() -> None:
+    """Look at payment requests, or read one again."""
+
+
+@requests.command("list")
+@config_option
+@click.option("--status", type=click.Choice([str(status) for status in Status]))
+@click.option("--account", help="Only requests of this account.")
+@click.option(
+    "--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT_DEFAULT, show_default=True
+)
+@click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object per line.")
+def list_all(
+    config: Path | None, status: str | None, account: str | None, limit: int, as_json: bool
+) -> None:
+    """List requests, the one that changed last first.
+
+    Example: settled requests list --account ginger-nl --status open
+    """
+    from service.storage.views.requests import RequestFilter, list_requests
+
+    configuration = load_settings(config)
+    say_where(configuration)
+    chosen = RequestFilter(status=status, account=account)
+    page = with_pool(
+        configuration, lambda pool: list_requests(pool, chosen, after=None, limit=limit)
+    )
+    if as_json:
+        show_objects(page.items)
+    else:
+        show_table(COLUMNS, [[as_text(item[name]) for name in COLUMNS] for item in page.items])
+    if page.after is not None:
+        click.echo(f"there are more than {limit}; --limit shows up to {LIMIT_MAX}", err=True)
+
+
+@requests.command()
+@config_option
+@click.argument("request_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
+def show(config: Path | None, request_id: str, as_json: bool) -> None:
+    """Show the request with our id ID (prq_...); exit 5 if there is none.
+
+    Example: settled requests show prq_01m9x0c5n8qk4v7t2w6y3z1a0b
+    """
+    configuration = load_settings(config)
+    say_where(configuration)
+    show_request(with_pool(configuration, lambda pool: find(pool, request_id)), as_json=as_json)
+
+
+@requests.command()
+@config_option
+@click.argument("request_id", metavar="ID")
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=click.IntRange(1, WAIT_SECONDS_MAX),
+    default=WAIT_SECONDS,
+    show_default=True,
+    help="Seconds to wait for the read.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
+def sync(config: Path | None, request_id: str, wait_seconds: int, as_json: bool) -> None:
+    """Have a worker read ID at its provider now, and show what it is then.
+
+    Exit 4 when no read has finished in time; the request stays due all the same.
+
+    Example: settled requests sync prq_01m9x0c5n8qk4v7t2w6y3z1a0b
+    """
+    from service.flow.intervene import sync_now
+    from service.nudge import SYNC, Bell
+    from service.runtime import find_servers
+
+    configuration = load_settings(config)
+    say_where(configuration)
+    bell = Bell(find_servers(configuration).redis)
+
+    def wake() -> None:
+        # Blocks for a second at most, on a loop with nothing else to do. Unheard, it is beat's
+        # turn: the request is due all the same.
+        bell.ring(SYNC)
+
+    async def sync_and_find(pool: "Pool") -> Json:
+        finished = await sync_now(pool, request_id=request_id, wake=wake, wait_seconds=wait_seconds)
+        if not finished:
+            raise Unavailable(
+                f"no read of {request_id} finished within {wait_seconds} s; it stays due."
+                " Is a worker running, and does the provider answer?"
+            )
+        return await find(pool, request_id)
+
+    try:
+        show_request(with_pool(configuration, sync_and_find), as_json=as_json)
+    finally:
+        bell.close()
+
+
+async def find(pool: "Pool", request_id: str) -> Json:
+    """Return the request with this id. Raises NotFound."""
+    from service.storage.views.requests import find_request
+
+    found = await find_request(pool, request_id)
+    if found is None:
+        raise NotFound(f"no request {request_id!r}")
+    return found
+
+
+def show_request(request: Json, *, as_json: bool) -> None:
+    """Print a request: for a program, or a field on each line for a person."""
+    if as_json:
+        show_object(request)
+    else:
+        show_fields(request)

@@ -1,0 +1,37 @@
+"""`python -m tests.bench`: about three minutes; `--quick` about one; `--only NAME` as often."""
+
+import sys
+
+import click
+
+from tests.bench import end_to_end, receive
+from tests.bench.processes import NotReady
+from tests.bench.report import FULL, QUICK, CountsDiffer, say_machine
+from tests.bench.site import prepared
+
+RECEIVE = ("receive_vs_noop", "receive_vs_row", "receive_vs_plain")
+NAMES = (*RECEIVE, *end_to_end.BURST, *end_to_end.LATENCY)
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Fewer repetitions, shorter bursts.")
+@click.option("--only", multiple=True, type=click.Choice(NAMES), help="Measure this; repeatable.")
+def main(quick: bool, only: tuple[str, ...]) -> None:
+    """Measure ours against references in the same run; print one `ratio` line for each."""
+    scale = QUICK if quick else FULL
+    wanted = only or NAMES
+    with prepared() as site:
+        say_machine(site.urls)
+        try:
+            if not {*RECEIVE}.isdisjoint(wanted):
+                receive.measure(site, scale)
+            if not {*end_to_end.BURST, *end_to_end.LATENCY}.isdisjoint(wanted):
+                end_to_end.measure(site, scale, wanted)
+        except (CountsDiffer, NotReady) as error:
+            click.echo(f"error: {error}", err=True)
+            click.echo(site.log.read_text(errors="replace")[-4000:], err=True)
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
