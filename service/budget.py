@@ -24,12 +24,13 @@ POLL_SHARE = 0.7
 # Unknown ids that the provider does not know cost at most one call in ten.
 DISCOVERY_SHARE = 0.1
 
-# Calls in hand are used or forgotten within a second, so that no worker hoards.
-KEPT_SECONDS = 1.0
-
 # A wide budget is drawn in slices of a tenth of the window, which saves statements; a narrow one
 # is drawn call by call.
 SLICES = 10
+
+# Calls in hand are used or forgotten within the time of a slice, at most a second: no worker
+# hoards.
+KEPT_SECONDS_MAX = 1.0
 
 
 @dataclass
@@ -67,7 +68,7 @@ class CallBudget:
             await self._take(purse, account, "all", limit_for(purpose, account.limit))
         except NotAllowedYet:
             if purpose == "discovery":
-                _put_back(self._permits_of(account))
+                _put_back(self._permits_of(account), account.limit)
             raise
 
     async def answered(self, account: ConnectedAccount, purpose: Purpose) -> None:
@@ -76,8 +77,9 @@ class CallBudget:
         Gives the permit of a discovery back, and ends a pause that has run out.
         """
         if purpose == "discovery":
-            _put_back(self._permits_of(account))
+            _put_back(self._permits_of(account), account.limit)
         purses = [purse for (name, _), purse in self._calls.items() if name == account.name]
+        purses.append(self._permits_of(account))
         if any(purse.on_probation for purse in purses):
             async with connected(self._pool) as connection:
                 await resume_accounts(connection, [account.name])
@@ -96,12 +98,13 @@ class CallBudget:
         try:
             async with purse.lock:
                 now = time.monotonic()
-                if purse.left == 0 or now >= purse.left_until:
-                    if now >= purse.empty_until:
-                        await self._fill(purse, account, share, limit)
-                    if time.monotonic() < purse.empty_until:
-                        wait_seconds = _wait(purse, account.limit, time.monotonic())
-                        raise NotAllowedYet("budget", retry_after_seconds=wait_seconds)
+                if now >= purse.left_until:
+                    purse.left = 0
+                if purse.left == 0 and now >= purse.empty_until:
+                    await self._fill(purse, account, share, limit)
+                if purse.left == 0:
+                    wait_seconds = _wait(purse, limit, time.monotonic())
+                    raise NotAllowedYet("budget", retry_after_seconds=wait_seconds)
                 purse.left -= 1
         finally:
             purse.waiting -= 1
@@ -109,7 +112,12 @@ class CallBudget:
     async def _fill(
         self, purse: _Purse, account: ConnectedAccount, share: Share, limit: Rate
     ) -> None:
-        """Draw for everybody who waits; on nothing, note until when there is nothing."""
+        """Draw for everybody who waits; on nothing, note until when there is nothing.
+
+        What is drawn may be used a little later, so the window that is counted is longer by
+        that: the provider never sees more than the limit in any window of its own.
+        """
+        kept_seconds = _kept_seconds(account.limit)
         async with connected(self._pool) as connection:
             grant = await draw_calls(
                 connection,
@@ -117,12 +125,12 @@ class CallBudget:
                 share=share,
                 wanted=max(purse.waiting, limit.count // SLICES, 1),
                 calls_max=limit.count,
-                window_seconds=limit.seconds,
+                window_seconds=limit.seconds + kept_seconds,
             )
         now = time.monotonic()
         purse.on_probation = grant.paused
         purse.left = grant.granted
-        purse.left_until = now + KEPT_SECONDS
+        purse.left_until = now + kept_seconds
         if grant.granted:
             purse.denied = 0
             purse.empty_until = 0.0
@@ -151,8 +159,13 @@ def _wait(purse: _Purse, limit: Rate, now: float) -> float:
     return max(0.0, purse.empty_until - now) + (purse.denied - 1) * limit.seconds / limit.count
 
 
-def _put_back(purse: _Purse) -> None:
-    """Give one back for the next second; an older remainder is forgotten."""
+def _put_back(purse: _Purse, limit: Rate) -> None:
+    """Give one back for a while; an older remainder is forgotten."""
     now = time.monotonic()
     purse.left = (purse.left if now < purse.left_until else 0) + 1
-    purse.left_until = now + KEPT_SECONDS
+    purse.left_until = now + _kept_seconds(limit)
+
+
+def _kept_seconds(limit: Rate) -> float:
+    """Return how long what was drawn may wait to be used."""
+    return min(KEPT_SECONDS_MAX, limit.seconds / SLICES)

@@ -6,10 +6,11 @@ PostgreSQL and is shared by all workers. Errors are mapped here, once, for every
 
 import asyncio
 import hashlib
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 import httpx
 
@@ -23,7 +24,7 @@ from service.errors import (
     Unavailable,
     Unreadable,
 )
-from service.providers import Exchange, Provider
+from service.providers import Exchange, NeedsSession, Provider, Session, TellsLimits
 from service.settings import Account, Rate
 from service.wire import Wire
 
@@ -39,15 +40,40 @@ Draw = Callable[["ConnectedAccount", Purpose], Awaitable[None]]
 ANSWER_BYTES_MAX = 2 * 1024 * 1024  # source: RELIABILITY.md, section 3.6
 EXCHANGE_SECONDS_MAX = 15.0
 
+# What plain indexing and computing raise over an answer of another shape.
+_UNEXPECTED = (
+    LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectedAccount:
-    """An account of the configuration together with its adapter and its call budget."""
+    """An account of the configuration together with its adapter and its call budget.
+
+    tls is set where the provider wants to see a certificate of ours.
+    """
 
     name: str
     section: Account
     provider: Provider
     limit: Rate
+    tls: ssl.SSLContext | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSession:
+    """A session and its number, which names it when the provider refuses it."""
+
+    number: int
+    session: Session
+
+
+class SessionSource(Protocol):
+    """Where a call gets the session of an account that has to be logged in to."""
+
+    async def current(self, account: ConnectedAccount) -> HeldSession: ...
+
+    async def renew(self, account: ConnectedAccount, *, spent: int) -> HeldSession: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +81,41 @@ class Fetched(Generic[T]):
     """What an exchange came to, and the raw answers it stands on.
 
     evidence holds, for each call, a line `METHOD path status length` and the body's bytes.
+    hold_seconds is how long the provider wants no further call of this account.
     """
 
     answer: T
     evidence: bytes
     calls: int
+    hold_seconds: float = 0.0
 
     @property
     def sha256(self) -> bytes:
         return hashlib.sha256(self.evidence).digest()
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How calls reach providers: the wire, the budget, and sessions where they are needed."""
+
+    wire: Wire
+    draw: Draw
+    sessions: SessionSource | None = None
+
+
 async def fetch(
-    account: ConnectedAccount, exchange: Exchange[T], *, wire: Wire, draw: Draw, purpose: Purpose
+    account: ConnectedAccount, exchange: Exchange[T], *, line: Line, purpose: Purpose
 ) -> Fetched[T]:
     """Run an exchange to its end, at most 15 s.
 
     Raises NotAllowedYet before the first call when the budget is used up, Unavailable,
     TooManyCalls, Unauthorised, NotFoundThere or Unreadable. The generator may catch
-    NotFoundThere for a secondary read.
+    NotFoundThere for a secondary read. A refused session is renewed once.
     """
-    await draw(account, purpose)
+    await line.draw(account, purpose)
     try:
         async with asyncio.timeout(EXCHANGE_SECONDS_MAX):
-            return await _run(account, exchange, wire=wire, draw=draw, purpose=purpose)
+            return await _run(account, exchange, line=line, purpose=purpose)
     except TimeoutError as error:
         raise Unavailable("exchange_timeout") from error
     finally:
@@ -86,41 +123,74 @@ async def fetch(
 
 
 async def _run(
-    account: ConnectedAccount, exchange: Exchange[T], *, wire: Wire, draw: Draw, purpose: Purpose
+    account: ConnectedAccount, exchange: Exchange[T], *, line: Line, purpose: Purpose
 ) -> Fetched[T]:
     evidence: list[bytes] = []
-    calls = 0
+    hold_seconds = 0.0
     step: Callable[[], httpx.Request] = lambda: next(exchange)  # noqa: E731 - rebound below
     while True:
         try:
             request = step()
         except StopIteration as done:
-            return Fetched(done.value, b"".join(evidence), calls)
+            return Fetched(done.value, b"".join(evidence), len(evidence), hold_seconds)
         except SettledError:
             raise
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except _UNEXPECTED as error:
             # Adapters index plainly; a missing field or a wrong type ends here.
             raise Unreadable(f"{type(error).__name__} in the answer") from error
-        if calls:
-            await _draw_when_allowed(account, purpose, draw)
-        calls += 1
-        response = await wire.send(
-            request,
-            total_seconds=account.section.timeout.total_seconds(),
-            body_bytes_max=ANSWER_BYTES_MAX,
-        )
+        if evidence:
+            await _draw_when_allowed(account, purpose, line.draw)
+        response = await _send(account, request, line=line, purpose=purpose)
+        # An id that exists has done with the small budget of unknown ones.
+        purpose = "poll" if purpose == "discovery" else purpose
         evidence.append(_evidence(request, response))
-        step = _next_step(exchange, response)
+        hold_seconds = max(hold_seconds, _hold_seconds(account, response))
+        step = _next_step(exchange, response, hold_seconds)
 
 
-def _next_step(exchange: Exchange[T], response: httpx.Response) -> Callable[[], httpx.Request]:
+async def _send(
+    account: ConnectedAccount, request: httpx.Request, *, line: Line, purpose: Purpose
+) -> httpx.Response:
+    """Send one request, with the account's session where it needs one."""
+    provider = account.provider
+    if line.sessions is None or not isinstance(provider, NeedsSession):
+        return await _send_as_it_is(account, request, line.wire)
+    held = await line.sessions.current(account)
+    response = await _send_as_it_is(account, provider.authorise(request, held.session), line.wire)
+    if response.status_code != httpx.codes.UNAUTHORIZED:
+        return response
+    held = await line.sessions.renew(account, spent=held.number)
+    await _draw_when_allowed(account, purpose, line.draw)
+    return await _send_as_it_is(account, provider.authorise(request, held.session), line.wire)
+
+
+async def _send_as_it_is(
+    account: ConnectedAccount, request: httpx.Request, wire: Wire
+) -> httpx.Response:
+    return await wire.send(
+        request,
+        total_seconds=account.section.timeout.total_seconds(),
+        body_bytes_max=ANSWER_BYTES_MAX,
+        tls=account.tls,
+    )
+
+
+def _hold_seconds(account: ConnectedAccount, response: httpx.Response) -> float:
+    if isinstance(account.provider, TellsLimits):
+        return account.provider.wait_seconds(response, now=datetime.now(UTC)) or 0.0
+    return 0.0
+
+
+def _next_step(
+    exchange: Exchange[T], response: httpx.Response, hold_seconds: float
+) -> Callable[[], httpx.Request]:
     if response.status_code == httpx.codes.NOT_FOUND:
         return lambda: exchange.throw(NotFoundThere("http_404"))
-    _raise_for_status(response)
+    _raise_for_status(response, hold_seconds)
     return lambda: exchange.send(response)
 
 
-def _raise_for_status(response: httpx.Response) -> None:
+def _raise_for_status(response: httpx.Response, hold_seconds: float) -> None:
     """Map a status to our errors. Source: CONTRACT.md, section 3, last paragraph."""
     status = response.status_code
     if 200 <= status < 300:
@@ -129,7 +199,7 @@ def _raise_for_status(response: httpx.Response) -> None:
         raise Unauthorised(f"http_{status}")
     if status == 429:
         wait = parse_retry_after(response.headers.get("retry-after", ""), now=datetime.now(UTC))
-        raise TooManyCalls("http_429", retry_after_seconds=wait)
+        raise TooManyCalls("http_429", retry_after_seconds=wait or hold_seconds or None)
     if status >= 500 or status in (408, 425) or 300 <= status < 400:
         raise Unavailable(f"http_{status}")
     raise Unreadable(f"http_{status}")

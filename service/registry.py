@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from service.domain.request import Direction
 from service.providers import AccountContext, Provider
 from service.providers.ginger import Ginger, GingerKeys
 from service.settings import Section
@@ -18,13 +18,15 @@ class Factory:
     keys is the section that reads them and the type that make takes. default_limit is the call
     budget of an account that names none, written as in the configuration. needs_webhook_token
     is true where the provider signs nothing, so that only an unguessable path keeps others out.
+    certificate returns the files of the client certificate and its key, where the provider wants
+    to see one.
     """
 
     keys: type[Section]
     make: Callable[[Any, AccountContext], Provider]
     default_limit: str
     needs_webhook_token: bool
-    direction: Direction = Direction.IN
+    certificate: Callable[[Any], tuple[Path, Path] | None] = lambda keys: None
 
 
 PROVIDERS: Final[Mapping[str, Factory]] = MappingProxyType(

@@ -1,22 +1,26 @@
 """Puts the parts together, once per process."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
+
+import httpx
 
 from service import embedded
 from service.budget import CallBudget
-from service.domain.event import Call, Event
 from service.domain.polling import PollPlan
 from service.domain.status import Status
 from service.errors import Misconfigured
-from service.fetch import ConnectedAccount
+from service.fetch import ConnectedAccount, Fetched, Line, fetch
 from service.nudge import DELIVER, SYNC, Bell, Waker
-from service.providers import AccountContext
+from service.providers import AccountContext, Exchange, Session
 from service.registry import PROVIDERS
+from service.sessions import Sessions
 from service.settings import Account, Endpoint, Settings, parse_rate
 from service.storage.accounts import ensure_accounts
 from service.storage.database import Pool, pool_of
@@ -53,16 +57,13 @@ class Runtime:
     endpoints: Mapping[str, Endpoint]
     plan: PollPlan
     budget: CallBudget
+    sessions: Sessions
     provider_wire: Wire
     erp_wires: Mapping[bool, Wire]
     bell: Bell
     writer: EventWriter
     wake: Callable[[], None]
     wake_deliveries: Callable[[], None]
-
-    async def store(self, account: str, call: Call, events: list[Event]) -> None:
-        """Keep the events of a call; returns after the commit."""
-        await self.writer.store(account, call, events)
 
 
 @asynccontextmanager
@@ -76,6 +77,14 @@ async def open_runtime(settings: Settings, *, role: Role) -> AsyncIterator[Runti
     sync_waker, delivery_waker = Waker(bell, SYNC), Waker(bell, DELIVER)
     writer = EventWriter(urls.postgres)
     provider_wire = Wire(check_addresses=False)
+    budget = CallBudget(pool)
+
+    async def open_session(
+        account: ConnectedAccount, exchange: Exchange[Session]
+    ) -> Fetched[Session]:
+        line = Line(provider_wire, budget.draw)
+        return await fetch(account, exchange, line=line, purpose="told")
+
     erp_wires = {False: Wire(check_addresses=True), True: Wire(check_addresses=False)}
     async with AsyncExitStack() as stack:
         stack.callback(bell.close)
@@ -96,7 +105,8 @@ async def open_runtime(settings: Settings, *, role: Role) -> AsyncIterator[Runti
             accounts=accounts,
             endpoints=endpoints,
             plan=plan_of(settings),
-            budget=CallBudget(pool),
+            budget=budget,
+            sessions=Sessions(pool, open_session),
             provider_wire=provider_wire,
             erp_wires=erp_wires,
             bell=bell,
@@ -168,9 +178,24 @@ def _connect(account: Account, settings: Settings, where: str) -> ConnectedAccou
         live=live,
         reference_from=account.reference_from,
     )
-    provider = factory.make(account.keys_as(factory.keys), context)
+    keys = account.keys_as(factory.keys)
     limit = account.limit or parse_rate(factory.default_limit)
-    return ConnectedAccount(account.name, account, provider, limit)
+    certificate = factory.certificate(keys)
+    tls = _client_tls(*certificate, settings, where) if certificate else None
+    return ConnectedAccount(account.name, account, factory.make(keys, context), limit, tls)
+
+
+def _client_tls(certificate: Path, key: Path, settings: Settings, where: str) -> ssl.SSLContext:
+    """Return a context that verifies the provider and shows our certificate."""
+    context = httpx.create_ssl_context(trust_env=False)
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise Misconfigured(
+            f"{settings.source}: {where}.tls_certificate_file: expected a certificate and its key"
+            f" in PEM, got: {error}"
+        ) from error
+    return context
 
 
 def _words(account: Account, settings: Settings, where: str) -> dict[str, Status]:

@@ -132,9 +132,9 @@ class Supervisor:
             return
         self._ask_stuck_at = time.monotonic() + STUCK_SECONDS
         pids = set(self._stuck())
-        for child in self._children:
+        for child in self._of("worker"):
             if child.process and child.process.pid in pids:
-                log.warning("worker.stuck", role=child.role, pid=child.process.pid)
+                log.warning("worker.stuck", part=child.role, pid=child.process.pid)
                 child.process.kill()
 
     def _announce(self) -> None:

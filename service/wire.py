@@ -113,8 +113,11 @@ class Wire:
         total_seconds: float,
         body_bytes_max: int,
         truncate: bool = False,
+        tls: ssl.SSLContext | None = None,
     ) -> httpx.Response:
         """Send the request once and return the answer, read in full.
+
+        tls replaces the pool's own where a party wants to see a certificate.
 
         total_seconds bounds all of it: waiting for a connection, looking up, connecting, sending,
         reading. With truncate only the status matters: a body over body_bytes_max is cut there,
@@ -133,6 +136,7 @@ class Wire:
                     headers=_headers(request),
                     data=request.content or None,
                     allow_redirects=False,
+                    ssl=tls or True,
                 ) as answer,
             ):
                 body = await _body(answer, bytes_max=body_bytes_max, truncate=truncate)

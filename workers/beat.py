@@ -45,20 +45,32 @@ PARTITIONS_SECONDS = 3600.0
 
 
 class Beat:
-    """One loop; two of them side by side do no harm."""
+    """One loop; two of them side by side do no harm.
 
-    def __init__(self, runtime: Runtime) -> None:
+    Redis away for silence_seconds: its own drains work, until it answers again.
+    """
+
+    def __init__(self, runtime: Runtime, *, silence_seconds: float = SILENCE_SECONDS) -> None:
         self._runtime = runtime
+        self._silence_seconds = silence_seconds
         self._drains = Drains(runtime, slots=OWN_SLOTS)
         self._stopping = asyncio.Event()
-        self._rung_at = time.monotonic()
+        self._silent_since: float | None = None
+        self._works = False
         self._partitions_at: float | None = None
 
     def stop(self) -> None:
+        """Ring no more; what its own drains have in hand is finished."""
         self._stopping.set()
         self._drains.stop()
 
     async def run(self) -> None:
+        """Tick until stopped."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._drains.answer())
+            group.create_task(self._tick_on())
+
+    async def _tick_on(self) -> None:
         """Tick until stopped. PostgreSQL being away only makes a tick fail."""
         while not self._stopping.is_set():
             started = time.monotonic()
@@ -74,12 +86,24 @@ class Beat:
         tasks = await self._due_tasks()
         if not tasks:
             return
-        answered = [await asyncio.to_thread(self._runtime.bell.ring, task) for task in tasks]
-        if all(answered):
-            self._rung_at = time.monotonic()
-        elif time.monotonic() - self._rung_at > SILENCE_SECONDS:
-            log.error("broker.missed", seconds=round(time.monotonic() - self._rung_at))
-            await self._work(tasks)
+        bell = self._runtime.bell
+        answered = [await asyncio.to_thread(bell.ring, task) for task in tasks]
+        self._note_silence(all(answered))
+        if self._works:
+            for task in tasks:
+                self._drains.ring(task)
+
+    def _note_silence(self, answered: bool) -> None:
+        """Take the workers' place, or step back, when Redis has been silent, or is no more."""
+        if answered:
+            if self._works:
+                log.info("broker.returned")
+            self._silent_since, self._works = None, False
+            return
+        self._silent_since = self._silent_since or time.monotonic()
+        if not self._works and time.monotonic() - self._silent_since >= self._silence_seconds:
+            self._works = True
+            log.error("broker.missed", seconds=self._silence_seconds)
 
     async def _due_tasks(self) -> list[str]:
         """Return the tasks that have something to do now."""
@@ -98,15 +122,6 @@ class Beat:
             if await Windows(work.connection).is_any_due(listing, every=every):
                 tasks.append(SWEEP)
         return tasks
-
-    async def _work(self, tasks: list[str]) -> None:
-        """Do the workers' work at a low rate."""
-        if SWEEP in tasks:
-            await self._drains.sweep()
-        if SYNC in tasks:
-            await self._drains.sync()
-        if DELIVER in tasks or SYNC in tasks:
-            await self._drains.deliver()
 
     async def _keep_partitions(self) -> None:
         now = time.monotonic()

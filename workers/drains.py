@@ -43,6 +43,7 @@ class Drains:
             plan=runtime.plan,
             wire=runtime.provider_wire,
             draw=runtime.budget.draw,
+            sessions=runtime.sessions,
             answered=runtime.budget.answered,
             now=utc_now,
             outbox_filled=self._bells[DELIVER].set,
@@ -54,6 +55,7 @@ class Drains:
             endpoints=runtime.endpoints,
             wires=runtime.erp_wires,
             now=utc_now,
+            recorded=self._note,
             stopping=self._stopping,
         )
 
@@ -68,12 +70,19 @@ class Drains:
             bell.set()
 
     async def run(self) -> None:
+        """Begin with what is due, then answer the bells; say every few seconds that it goes on."""
+        for bell in self._bells.values():
+            bell.set()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.answer())
+            group.create_task(self._report())
+
+    async def answer(self) -> None:
         """Answer the bells until stopped, then finish what is in hand."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._answer(SYNC, self.sync))
             group.create_task(self._answer(DELIVER, self.deliver))
             group.create_task(self._answer(SWEEP, self.sweep))
-            group.create_task(self._report())
 
     async def sync(self) -> int:
         return await sync_due(self._sync, slots=self._slots, bell=self._bells[SYNC])
@@ -90,8 +99,10 @@ class Drains:
 
     async def _answer(self, task: str, drain: Callable[[], Awaitable[int]]) -> None:
         bell = self._bells[task]
-        while not self._stopping.is_set():
+        while True:
             await bell.wait()
+            if self._stopping.is_set():
+                return
             bell.clear()
             try:
                 await drain()

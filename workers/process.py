@@ -17,9 +17,9 @@ from workers.drains import Drains
 
 log = structlog.get_logger()
 
-# How long a process that was told to stop finishes what it has in hand. Longer than the longest
-# attempt, shorter than the supervisor's patience.
-STOP_SECONDS = 25.0
+# How long a process that was told to stop finishes what it has in hand. Longer than an attempt
+# usually may take (20 s), shorter than the supervisor's patience (25 s).
+STOP_SECONDS = 23.0
 
 
 class WorkerProcess:

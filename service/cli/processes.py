@@ -3,8 +3,9 @@
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,11 @@ from service.cli.configuration import say_where
 if TYPE_CHECKING:
     from service.settings import Settings
     from service.supervise import Part
+
+# What the receiver of an `up` that was killed a moment ago needs to give its address up.
+ADDRESS_SECONDS_MAX = 5.0
+
+PORT_MAX = 65_535
 
 _config = click.option(
     "--config",
@@ -59,6 +65,7 @@ def run_up(configuration: "Settings", path: Path) -> int:
         if configuration.redis.embedded:
             servers.append(Redis(service.data_dir))
         port = service.port or _free_port(service.host)
+        _await_address(configuration, port)
         environment = dict(os.environ) | {
             "PROMETHEUS_MULTIPROC_DIR": str(_metrics_folder(service.data_dir))
         }
@@ -69,8 +76,8 @@ def run_up(configuration: "Settings", path: Path) -> int:
         supervisor = Supervisor(
             parts,
             data_dir=service.data_dir,
-            url=f"http://{service.host}:{port}",
-            ready=lambda: _is_ready(service.host, port),
+            url=_url(service.host, port),
+            ready=lambda: _is_ready(_url(service.host, port)),
             before_children=lambda: _prepare(configuration),
             stuck=_watchdog(configuration),
         )
@@ -82,26 +89,43 @@ def _parts(
 ) -> "list[Part]":
     from service.supervise import Part
 
-    settled = [sys.executable, "-m", "service.cli.main"]
-    workers = configuration.settled.workers
-    listen = f"{configuration.settled.host}:{port}"
-    return [
-        Part("beat", [sys.executable, "-m", "workers.beat", str(path)], environment),
-        *(
-            Part("worker", [sys.executable, "-m", "workers.app", str(path)], environment)
-            for _ in range(workers)
-        ),
-        Part("web", [*settled, "web", "--config", str(path), "--listen", listen], environment),
-    ]
+    service = configuration.settled
+    listen = f"{service.host}:{port}"
+    verb = [sys.executable, "-m", "service.cli.main"]
+    web = Part("web", [*verb, "web", "--config", str(path), "--listen", listen], environment)
+    worker = Part("worker", [sys.executable, "-m", "workers.app", str(path)], environment)
+    beat = Part("beat", [sys.executable, "-m", "workers.beat", str(path)], environment)
+    return [beat, *[worker] * service.workers, *[web] * service.web_processes]
 
 
 def _free_port(host: str) -> int:
     """Return a port nobody listens on now, for a configuration that leaves the choice to us."""
-    import socket
+    from service.web.server import bind
 
-    with socket.create_server((host, 0)) as probe:
+    with bind(host, 0) as probe:
         port: int = probe.getsockname()[1]
         return port
+
+
+def _await_address(configuration: "Settings", port: int) -> None:
+    """Return once nobody listens on our address. Raises Misconfigured when somebody goes on to."""
+    from service.errors import Misconfigured
+    from service.web.server import bind
+
+    deadline = time.monotonic() + ADDRESS_SECONDS_MAX
+    while True:
+        try:
+            bind(configuration.settled.host, port).close()
+        except Misconfigured as error:
+            if time.monotonic() > deadline:
+                raise Misconfigured(f"{configuration.source}: {error}") from error
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _metrics_folder(data_dir: Path) -> Path:
@@ -117,8 +141,11 @@ def _prepare(configuration: "Settings") -> None:
     """Bring the schema up to date; an account paused before gets another chance."""
     from service.runtime import find_servers, introduce, open_runtime
     from service.storage.database import upgrade
+    from service.storage.workers import forget_workers
 
-    upgrade(find_servers(configuration).postgres)
+    url = find_servers(configuration).postgres
+    upgrade(url)
+    forget_workers(url)
 
     async def make_rows() -> None:
         async with open_runtime(configuration, role="beat") as runtime:
@@ -127,26 +154,36 @@ def _prepare(configuration: "Settings") -> None:
     asyncio.run(make_rows())
 
 
-def _is_ready(host: str, port: int) -> bool:
+def _is_ready(url: str) -> bool:
     import httpx
 
     try:
-        answer = httpx.get(f"http://{host}:{port}/readyz", timeout=2.0, trust_env=False)
+        answer = httpx.get(f"{url}/readyz", timeout=2.0, trust_env=False)
     except httpx.HTTPError:
         return False
     return answer.status_code == httpx.codes.OK
 
 
 def _watchdog(configuration: "Settings") -> Callable[[], list[int]]:
+    """Return what asks for workers that live but do not work.
+
+    Nobody is stuck while PostgreSQL or Redis is away: then workers wait, as they must.
+    """
     from service.errors import Unavailable
+    from service.nudge import Bell
     from service.runtime import find_servers
     from service.storage.workers import stuck_workers
 
     def stuck() -> list[int]:
         try:
-            return stuck_workers(find_servers(configuration).postgres)
+            urls = find_servers(configuration)
+            pids = stuck_workers(urls.postgres)
         except Unavailable:
             return []
+        if not pids:
+            return []
+        with closing(Bell(urls.redis)) as bell:
+            return pids if bell.answers() else []
 
     return stuck
 
@@ -168,11 +205,18 @@ def web(config: Path | None, listen: str | None) -> None:
     configuration = settings.load(config, os.environ)
     logs.configure(configuration.settled.log, role="web")
     host, _, port = (listen or configuration.settled.listen).rpartition(":")
+    if not host or not port.isdecimal() or int(port) > PORT_MAX:
+        raise click.BadParameter("expected HOST:PORT", param_hint="--listen")
 
     def opened() -> Any:
         return open_runtime(configuration, role="web")
 
-    run(create_app(opened), host=host.strip("[]"), port=int(port))
+    run(
+        create_app(opened),
+        host=host.strip("[]"),
+        port=int(port),
+        share_port=configuration.settled.web_processes > 1,
+    )
 
 
 @click.command()
@@ -184,13 +228,21 @@ def worker(config: Path | None, processes: int | None) -> None:
     Example: settled worker --processes 4
     """
     from service import settings
+    from service.errors import Unavailable
+    from service.runtime import find_servers
+    from service.storage.workers import forget_workers
     from service.telemetry import logs
 
     configuration = settings.load(config, os.environ)
     logs.configure(configuration.settled.log, role="worker")
     count = processes or configuration.settled.workers
     command = [sys.executable, "-m", "workers.app", configuration.source]
-    _supervise_alone(configuration, "worker", command, count)
+
+    def forget_earlier_ones() -> None:
+        with suppress(Unavailable):
+            forget_workers(find_servers(configuration).postgres)
+
+    _supervise_alone(configuration, "worker", command, count, before=forget_earlier_ones)
 
 
 @click.command()
@@ -209,13 +261,21 @@ def beat(config: Path | None) -> None:
     _supervise_alone(configuration, "beat", command, 1)
 
 
-def _supervise_alone(configuration: "Settings", role: Any, command: list[str], count: int) -> None:
+def _supervise_alone(
+    configuration: "Settings",
+    role: Any,
+    command: list[str],
+    count: int,
+    *,
+    before: Callable[[], None] = lambda: None,
+) -> None:
     """Keep processes of one role alive, on a machine that runs nothing else of ours."""
     from service.supervise import Part, Supervisor
 
     supervisor = Supervisor(
         [Part(role, command) for _ in range(count)],
         data_dir=None,
+        before_children=before,
         stuck=_watchdog(configuration),
     )
     sys.exit(supervisor.run())

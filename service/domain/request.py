@@ -20,6 +20,8 @@ class Kind(StrEnum):
     PAYMENT_REQUEST = "payment_request"
     BILLING_REQUEST = "billing_request"
     REQUEST_INQUIRY = "request_inquiry"
+    # Never a request of its own: the id of a payment that events speak of before we know whose.
+    PAYMENT = "payment"
 
 
 class Direction(StrEnum):
@@ -90,7 +92,8 @@ class Observation:
 
     version grows with every change at the provider (its own version, or its modified time in
     microseconds since 1970), None where it has none. attention lists codes for conditions seen
-    in this very read.
+    in this very read. ends_at is when the provider stops taking money, where it says so: then it
+    is looked at once more.
     """
 
     facts: Facts
@@ -100,6 +103,7 @@ class Observation:
     direction: Direction = Direction.IN
     related: tuple[Related, ...] = ()
     attention: frozenset[str] = frozenset()
+    ends_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,12 @@ class Unmapped:
     word: str
 
 
-Answer = Observation | BelongsTo | NotOurs | Unmapped
+@dataclass(frozen=True, slots=True)
+class Unclaimed:
+    """A part whose request we cannot tell yet: kept, and bound when the link appears."""
+
+
+Answer = Observation | BelongsTo | NotOurs | Unmapped | Unclaimed
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ never takes another's.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from random import random
+from typing import Literal
 
 import structlog
 
@@ -18,6 +19,7 @@ from service import erp
 from service.domain.lane import (
     Allowance,
     Lane,
+    LaneState,
     after_claim,
     after_drain,
     after_failure,
@@ -26,6 +28,7 @@ from service.domain.lane import (
 )
 from service.domain.retry import DELIVERY_WAITS, next_attempt_seconds
 from service.domain.signature import key_of
+from service.errors import Unavailable
 from service.settings import Endpoint
 from service.storage.database import Pool
 from service.storage.deliveries import (
@@ -41,17 +44,26 @@ from service.wire import Wire
 log = structlog.get_logger()
 
 # How long to wait for a lane that has work but no credit yet.
-CREDIT_WAIT_SECONDS = 0.1
+LOOK_AGAIN_SECONDS = 0.1
+
+# What the ERP answered is written again after these waits while its lease lasts: a deadlock or a
+# restarting PostgreSQL must not have it sent twice.
+CLOSE_WAITS_SECONDS = (0.1, 1.0, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
 class DeliverParts:
-    """What a delivery touches. wires has one for endpoints in private networks, one for others."""
+    """What a delivery touches.
+
+    wires has one for endpoints in private networks and one for others. recorded is called after
+    every commit of what attempts came to. stopping, once set, has nothing more claimed.
+    """
 
     pool: Pool
     endpoints: Mapping[str, Endpoint]
     wires: Mapping[bool, Wire]
     now: Callable[[], datetime]
+    recorded: Callable[[], None]
     stopping: asyncio.Event
 
 
@@ -65,21 +77,27 @@ class Attempted:
     at: datetime
 
 
+# Attempts under way, each with the name of its endpoint.
+Flying = dict[asyncio.Task[Attempted], str]
+
+
 async def deliver_due(parts: DeliverParts, *, slots: int, bell: asyncio.Event) -> int:
     """Post until nothing more may go now; return how many attempts were made.
 
-    slots bounds the attempts under way. bell, when set meanwhile, has more claimed at once.
-    Raises Unavailable when PostgreSQL is away; what was claimed comes back with its lease.
+    slots bounds the attempts under way, and each endpoint has an equal share of them, so that
+    one which answers slowly leaves the others theirs. bell, when set meanwhile, has more claimed
+    at once. Raises Unavailable when PostgreSQL is away; what was claimed comes back with its
+    lease.
     """
-    flying: set[asyncio.Task[Attempted]] = set()
+    flying: Flying = {}
     attempts = 0
     try:
         while True:
             bell.clear()
-            has_more = await _claim(parts, flying, slots - len(flying))
-            if not flying and not has_more:
+            look_again = await _claim(parts, flying, slots)
+            if not flying and not look_again:
                 return attempts
-            ended = await _ended(flying, bell, CREDIT_WAIT_SECONDS if has_more else None)
+            ended = await _ended(flying, bell, LOOK_AGAIN_SECONDS if look_again else None)
             if ended:
                 attempts += len(ended)
                 await _close(ended, parts)
@@ -89,26 +107,39 @@ async def deliver_due(parts: DeliverParts, *, slots: int, bell: asyncio.Event) -
         await asyncio.gather(*flying, return_exceptions=True)
 
 
-async def _claim(parts: DeliverParts, flying: set[asyncio.Task[Attempted]], free: int) -> bool:
-    """Claim for every lane what it allows and begin to post.
+async def _claim(parts: DeliverParts, flying: Flying, slots: int) -> bool:
+    """Claim what may go and begin to post; return whether to look again soon.
 
-    Return whether a lane has work that only its rate holds back.
+    While attempts are under way, PostgreSQL being away is no reason to drop them: what they come
+    to can still be written when it is back.
     """
-    if free <= 0 or parts.stopping.is_set():
+    if parts.stopping.is_set():
         return False
+    try:
+        return await _claim_lanes(parts, flying, slots)
+    except Unavailable as error:
+        if not flying:
+            raise
+        log.warning("claim.postponed", reason=error.detail)
+        return True
+
+
+async def _claim_lanes(parts: DeliverParts, flying: Flying, slots: int) -> bool:
+    """Claim for every lane what it allows; return whether one is held back only by its rate."""
     async with connected(parts.pool) as connection:
         names = await Deliveries(connection).endpoints_with_work()
+    share = max(1, slots // max(1, len(parts.endpoints)))
     held_back = False
     for name in names:
+        free = min(slots - len(flying), share - Counter(flying.values())[name])
         endpoint = parts.endpoints.get(name)
-        if endpoint is None:
+        if endpoint is None or free <= 0:
             continue
         claims, allowance = await _claim_lane(parts, endpoint, free)
         held_back |= allowance.count == 0
-        free -= len(claims)
         for claim in claims:
             task = _attempt(claim, endpoint, allowance.is_probe, parts)
-            flying.add(asyncio.create_task(task))
+            flying[asyncio.create_task(task)] = name
     return held_back
 
 
@@ -117,11 +148,11 @@ async def _claim_lane(
 ) -> tuple[list[ClaimedDelivery], Allowance]:
     """Lease what one lane allows, in one transaction with the lane's credit."""
     rate = endpoint.rate.count / endpoint.rate.seconds
-    timeout_seconds = endpoint.timeout.total_seconds()
+    lease_seconds = endpoint.timeout.total_seconds() + LEASE_MARGIN_SECONDS
     async with unit_of_work(parts.pool) as work:
         deliveries = Deliveries(work.connection)
         lane = (await deliveries.lock_lanes([endpoint.name]))[endpoint.name]
-        now = parts.now()
+        now = await deliveries.clock()
         allowance = may_send(lane, now=now, rate=rate)
         slots = endpoint.concurrency - await deliveries.under_way(endpoint.name)
         limit = min(allowance.count, slots, free)
@@ -130,18 +161,12 @@ async def _claim_lane(
         claims = await deliveries.claim(
             endpoint.name,
             limit,
-            lease_seconds=timeout_seconds + LEASE_MARGIN_SECONDS,
+            lease_seconds=lease_seconds,
             whatever_is_due=allowance.is_probe,
         )
         sent = Allowance(len(claims), is_probe=allowance.is_probe)
-        lane = after_claim(
-            lane,
-            sent,
-            now=now,
-            rate=rate,
-            timeout_seconds=timeout_seconds + LEASE_MARGIN_SECONDS,
-        )
-        await deliveries.save_lane(endpoint.name, lane, succeeded_at=None)
+        lane = after_claim(lane, sent, now=now, rate=rate, timeout_seconds=lease_seconds)
+        await deliveries.save_lane(endpoint.name, lane)
     return claims, allowance
 
 
@@ -162,7 +187,7 @@ async def _attempt(
 
 
 async def _ended(
-    flying: set[asyncio.Task[Attempted]], bell: asyncio.Event, timeout_seconds: float | None
+    flying: Flying, bell: asyncio.Event, timeout_seconds: float | None
 ) -> list[Attempted]:
     """Wait for attempts to end, the bell or the time-out; take the ended out of flying."""
     ringing = asyncio.create_task(bell.wait())
@@ -173,38 +198,60 @@ async def _ended(
     finally:
         ringing.cancel()
     ended = [task for task in flying if task.done()]
-    flying.difference_update(ended)
+    for task in ended:
+        del flying[task]
     return [task.result() for task in ended]
 
 
 async def _close(ended: Sequence[Attempted], parts: DeliverParts) -> None:
-    """Write what attempts came to: delivery, attempt and lane in one transaction."""
+    """Write what attempts came to, trying again for a while: the ERP must not hear it twice."""
+    for wait_seconds in CLOSE_WAITS_SECONDS:
+        try:
+            return await _write(ended, parts)
+        except Unavailable:
+            await asyncio.sleep(wait_seconds)
+    return await _write(ended, parts)
+
+
+async def _write(ended: Sequence[Attempted], parts: DeliverParts) -> None:
+    """Write delivery, attempt and lane in one transaction.
+
+    An attempt that outlived its lease changes nothing: another has taken the delivery over.
+    """
+    closings = {attempted.claimed.lease: _closing(attempted, parts) for attempted in ended}
     by_endpoint: dict[str, list[Attempted]] = defaultdict(list)
-    for attempted in ended:
-        by_endpoint[attempted.claimed.endpoint].append(attempted)
-    held: list[tuple[str, Lane]] = []
+    held: dict[str, Lane] = {}
     async with unit_of_work(parts.pool) as work:
         deliveries = Deliveries(work.connection)
-        lanes = await deliveries.lock_lanes(by_endpoint)
-        closings = [_closing(attempted, parts) for attempted in ended]
-        await deliveries.close(closings)
+        lanes = await deliveries.lock_lanes(attempted.claimed.endpoint for attempted in ended)
+        kept = await deliveries.close(list(closings.values()))
+        for attempted in ended:
+            if attempted.claimed.lease in kept:
+                by_endpoint[attempted.claimed.endpoint].append(attempted)
         for name, of_lane in by_endpoint.items():
-            endpoint = parts.endpoints[name]
-            before = lanes[name]
-            lane = before
-            for attempted in of_lane:
-                lane = _lane_after(lane, attempted, parts.now())
-            lane = after_drain(
-                lane,
-                now=parts.now(),
-                rate=endpoint.rate.count / endpoint.rate.seconds,
-                waiting=await deliveries.waiting(name),
-            )
-            succeeded = any(attempted.outcome.result == "delivered" for attempted in of_lane)
-            await deliveries.save_lane(name, lane, succeeded_at=parts.now() if succeeded else None)
-            if lane.is_held and not before.is_held:
-                held.append((name, lane))
-    _tell(ended, closings, held)
+            lane = await _move_lane(deliveries, lanes[name], of_lane, parts.endpoints[name])
+            if lane.is_held and not lanes[name].is_held:
+                held[name] = lane
+    parts.recorded()
+    _tell([(each, closings[each.claimed.lease]) for each in ended if each.claimed.lease in kept])
+    for name, lane in held.items():
+        log.error("endpoint.held", endpoint=name, reason=lane.reason)
+
+
+async def _move_lane(
+    deliveries: Deliveries, lane: Lane, ended: Sequence[Attempted], endpoint: Endpoint
+) -> Lane:
+    """Judge the endpoint by these attempts; return its lane as it now stands."""
+    now = await deliveries.clock()
+    for attempted in ended:
+        lane = _lane_after(lane, attempted, now)
+    if lane.state is LaneState.DRAINING:
+        waiting = await deliveries.waiting(endpoint.name)
+        rate = endpoint.rate.count / endpoint.rate.seconds
+        lane = after_drain(lane, now=now, rate=rate, waiting=waiting)
+    succeeded = any(attempted.outcome.result == "delivered" for attempted in ended)
+    await deliveries.save_lane(endpoint.name, lane, succeeded=succeeded)
+    return lane
 
 
 def _lane_after(lane: Lane, attempted: Attempted, now: datetime) -> Lane:
@@ -219,16 +266,15 @@ def _lane_after(lane: Lane, attempted: Attempted, now: datetime) -> Lane:
 def _closing(attempted: Attempted, parts: DeliverParts) -> Closing:
     """Decide what an outcome means for its delivery. Source: CONTRACT.md, section 5."""
     claimed, outcome = attempted.claimed, attempted.outcome
-    endpoint = parts.endpoints[claimed.endpoint]
     counts = outcome.result != "hold" and not attempted.is_probe
-    state: str = "waiting"
+    state: Literal["waiting", "delivered", "dead"] = "waiting"
     wait_seconds: float | None = 0.0
     if outcome.result in ("delivered", "dead"):
         state = outcome.result
-    elif outcome.result == "retry" and counts:
+    elif counts:
         wait_seconds = next_attempt_seconds(
             claimed.attempts_made + 1,
-            waits=_waits(endpoint),
+            waits=_waits(parts.endpoints[claimed.endpoint]),
             retry_after_seconds=outcome.retry_after_seconds,
             jitter=random(),  # noqa: S311 - spreads work, guards nothing
         )
@@ -236,7 +282,7 @@ def _closing(attempted: Attempted, parts: DeliverParts) -> Closing:
             state = "dead"
     return Closing(
         claimed=claimed,
-        state="delivered" if state == "delivered" else "dead" if state == "dead" else "waiting",
+        state=state,
         counts=counts,
         wait_seconds=wait_seconds or 0.0,
         at=attempted.at,
@@ -253,10 +299,8 @@ def _waits(endpoint: Endpoint) -> Sequence[float]:
     return [wait.total_seconds() for wait in endpoint.retry]
 
 
-def _tell(
-    ended: Sequence[Attempted], closings: Sequence[Closing], held: Sequence[tuple[str, Lane]]
-) -> None:
-    for attempted, closing in zip(ended, closings, strict=True):
+def _tell(written: Iterable[tuple[Attempted, Closing]]) -> None:
+    for attempted, closing in written:
         claimed, outcome = attempted.claimed, attempted.outcome
         metrics.DELIVERIES.labels(endpoint=claimed.endpoint, outcome=closing.state).inc()
         metrics.DELIVERY_SECONDS.labels(endpoint=claimed.endpoint).observe(
@@ -274,5 +318,3 @@ def _tell(
                 log.error("notification.given_up", **facts)
             case "waiting":
                 log.warning("notification.postponed", **facts)
-    for name, lane in held:
-        log.error("endpoint.held", endpoint=name, reason=lane.reason)

@@ -29,13 +29,18 @@ from service.errors import (
     Unauthorised,
     Unreadable,
 )
-from service.flow.look import Look, SyncParts
+from service.flow.look import (
+    ACCOUNT_NOT_CONFIGURED,
+    CRASHED_TOO_OFTEN,
+    Look,
+    SyncParts,
+    pause_after,
+)
 from service.flow.record import Cause, Moved, record_moves, roll_up_orders
-from service.storage.accounts import pause_account
 from service.storage.due import Claimed, Rest
 from service.storage.history import ObservationRow
 from service.storage.identifiers import new_id
-from service.storage.unit_of_work import Work, connected, unit_of_work
+from service.storage.unit_of_work import Work, unit_of_work
 from service.telemetry import metrics
 
 log = structlog.get_logger()
@@ -48,6 +53,14 @@ UNREADABLE_MAX = 8
 
 # How often something parked is looked at without being asked.
 PARKED_LOOK_SECONDS = 24 * 3600.0
+
+# Unregistered for this long, where only registered requests count: left until somebody asks.
+# Source: CONTRACT.md, section 3, `discover`.
+SET_ASIDE_SECONDS = 24 * 3600.0
+
+# What stands in our own way closes nothing and is tried again: with the next release a crash may
+# be mended, and during a rollout another process knows the account already.
+_NOT_READ = {CRASHED_TOO_OFTEN: PARKED_LOOK_SECONDS, ACCOUNT_NOT_CONFIGURED: 300.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +94,17 @@ async def judge(looks: Sequence[Look], parts: SyncParts) -> None:
     """
     at = parts.now()
     pauses = await _pause_accounts(looks, parts)
+    claims = [look.claimed for look in looks]
     async with unit_of_work(parts.pool) as work:
-        held = await work.due.held([look.claimed for look in looks])
-        ours = [look for look in looks if look.claimed.key in held]
+        held = await work.due.held(claims)
+        ours = [look for look in looks if look.claimed in held]
         welcome = [look for look in ours if _is_welcome(look, parts)]
-        downs = [_set_down(look, parts, pauses) for look in ours if look not in welcome]
+        downs = [_set_down(look, parts, pauses) for look in ours if not _is_welcome(look, parts)]
         requests = await _lock(work, welcome, downs)
         judged = [_compare(look, requests[look.claimed.key], at) for look in welcome]
         moves = await _write(judged, work, parts, at)
         await _flag(work, downs, requests)
-        await _trigger(work, [look.claimed for look in ours], downs)
+        await _trigger(work, ours, downs)
         await work.due.rest([*(_rest(j, parts, at) for j in judged), *(d.rest for d in downs)])
     parts.recorded()
     _tell(looks, held, moves)
@@ -149,17 +163,27 @@ async def _write(
     quiet = [request for j in judged if (request := _quietly(j)) is not None]
     await work.requests.save([*moved, *quiet])
     await _keep_evidence(judged, work)
+    touched = [(request, move.cause) for request, move in zip(moved, moves, strict=True)]
+    touched += [(j.request, j.cause) for j in judged if _matters_to_order(j)]
     await roll_up_orders(
         work,
-        {
-            request.order_id: move.cause.observed_by
-            for request, move in zip(moved, moves, strict=True)
-            if request.order_id
-        },
+        {request.order_id: cause.observed_by for request, cause in touched if request.order_id},
         endpoints=parts.endpoints,
         at=at,
     )
     return moves
+
+
+def _matters_to_order(judged: Judged) -> bool:
+    """Return whether a look that is no news about the request may be news about its order.
+
+    That a request has ended, or what it asks for, changes what its order adds up to.
+    """
+    match judged.verdict:
+        case NoChange(after=after):
+            return after.facts != judged.request.facts
+        case Transition() | Contradiction() | Stale():
+            return False
 
 
 async def _orders_by_reference(judged: Sequence[Judged], work: Work) -> dict[str, str]:
@@ -244,9 +268,12 @@ def _rest(judged: Judged, parts: SyncParts, at: datetime) -> Rest:
                 )
             return Rest(claim, claim.wanted, _next_look(after, parts, at), known=True)
         case Stale() | Contradiction():
-            wait = error_wait_seconds(claim.errors + 1, jitter=_jitter())
-            if wait is None:
-                wait = _next_look(judged.request, parts, at)
+            # However old the request is: what made us look is not answered yet.
+            wait = (
+                error_wait_seconds(claim.errors + 1, jitter=_jitter())
+                or _next_look(judged.request, parts, at)
+                or PARKED_LOOK_SECONDS
+            )
             return Rest(claim, None, wait, errors=claim.errors + 1, known=True)
 
 
@@ -269,12 +296,15 @@ def _set_down(look: Look, parts: SyncParts, pauses: Mapping[str, float]) -> SetD
     claim = look.claimed
     match look.answer:
         case Observation():
-            rest = Rest(claim, claim.wanted, PARKED_LOOK_SECONDS, parked="unregistered")
-            return SetDown(rest)
+            again = None if claim.due_seconds >= SET_ASIDE_SECONDS else PARKED_LOOK_SECONDS
+            return SetDown(Rest(claim, claim.wanted, again, parked="unregistered"))
         case BelongsTo(kind=kind, provider_id=provider_id):
             owner = Key(claim.account, kind, provider_id)
             rest = Rest(claim, claim.wanted, None, parked="part_of_another")
             return SetDown(rest, trigger=owner)
+        case NotOurs(reason=reason) if reason in _NOT_READ:
+            rest = Rest(claim, None, _NOT_READ[reason], errors=claim.errors, parked=reason)
+            return SetDown(rest, flag=reason)
         case NotOurs(reason=reason):
             return SetDown(Rest(claim, claim.wanted, None, parked=reason), flag=reason)
         case Unmapped(word=word):
@@ -314,24 +344,14 @@ def _after_failure(look: Look, parts: SyncParts, pauses: Mapping[str, float]) ->
 
 
 async def _pause_accounts(looks: Sequence[Look], parts: SyncParts) -> dict[str, float]:
-    """Pause accounts whose provider said 401, 403 or 429; return for how many seconds each.
-
-    In a transaction of its own: account rows are not part of the lock order.
-    """
+    """Pause accounts whose provider said 401, 403 or 429; return for how many seconds each."""
     pauses: dict[str, float] = {}
     for look in looks:
         name = look.claimed.account
-        match look.failure:
-            case Unauthorised():
-                reason, seconds = "unauthorised", None
-            case TooManyCalls(retry_after_seconds=told):
-                reason, seconds = "rate_limited", told
-            case _:
-                continue
         if name not in pauses:
-            async with connected(parts.pool) as connection:
-                pauses[name] = await pause_account(connection, name, reason=reason, seconds=seconds)
-            log.error("account.paused", account=name, reason=reason, seconds=round(pauses[name]))
+            seconds = await pause_after(look.failure, name, parts=parts)
+            if seconds is not None:
+                pauses[name] = seconds
     return pauses
 
 
@@ -342,35 +362,39 @@ def _open(parts: SyncParts) -> float:
 async def _flag(
     work: Work, downs: Sequence[SetDown], requests: Mapping[Key, PaymentRequest]
 ) -> None:
-    """Park recorded requests under their code; an unknown one has only its due row."""
+    """Park recorded requests under their code; an unknown one has only its due row.
+
+    A request that was read under a later lease meanwhile is left as it is.
+    """
     await work.requests.save(
         [
             replace(request, parked=down.flag, attention=request.attention | {down.flag})
             for down in downs
-            if down.flag and (request := requests.get(down.rest.claimed.key)) is not None
+            if down.flag
+            and (request := requests.get(down.rest.claimed.key)) is not None
+            and request.lease_no <= down.rest.claimed.lease_no
         ]
     )
 
 
-async def _trigger(work: Work, claims: Sequence[Claimed], downs: Sequence[SetDown]) -> None:
+async def _trigger(work: Work, ours: Sequence[Look], downs: Sequence[SetDown]) -> None:
     """Make the owners of parts due, in the transaction that closes the parts."""
-    triggers = [down for down in downs if down.trigger is not None]
-    if not triggers:
+    owners = sorted(
+        (down.trigger, down.rest.claimed.observed_by, down.rest.claimed.known)
+        for down in downs
+        if down.trigger is not None
+    )
+    if not owners:
         return
-    owners = [down.trigger for down in triggers if down.trigger is not None]
-    await work.due.lock([*owners, *(claim.key for claim in claims)])
-    for down in triggers:
-        if down.trigger is not None:
-            claim = down.rest.claimed
-            await work.due.trigger(
-                [down.trigger], observed_by=ObservedBy(claim.observed_by), known=claim.known
-            )
+    await work.due.lock([*(key for key, _, _ in owners), *(look.claimed.key for look in ours)])
+    for key, observed_by, known in owners:
+        await work.due.trigger([key], observed_by=ObservedBy(observed_by), known=known)
 
 
-def _tell(looks: Sequence[Look], held: set[Key], moves: Sequence[Moved]) -> None:
+def _tell(looks: Sequence[Look], held: set[Claimed], moves: Sequence[Moved]) -> None:
     for look in looks:
         outcome = "read" if look.failure is None else look.failure.__class__.__name__.lower()
-        if look.claimed.key not in held:
+        if look.claimed not in held:
             outcome = "fenced"
         metrics.READS.labels(account=look.claimed.account, outcome=outcome).inc()
     for moved in moves:

@@ -4,15 +4,29 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
+
+import structlog
 
 from service.domain.polling import PollPlan
-from service.domain.request import Answer, BelongsTo, Facts, Key, NotOurs
-from service.errors import SettledError
-from service.fetch import ConnectedAccount, Draw, Purpose, fetch
+from service.domain.request import Answer, BelongsTo, Facts, Key, NotOurs, Observation
+from service.errors import SettledError, TooManyCalls, Unauthorised, Unreadable
+from service.fetch import ConnectedAccount, Draw, Line, Purpose, SessionSource, fetch
 from service.settings import Endpoint
+from service.storage.accounts import pause_account
 from service.storage.database import Pool
 from service.storage.due import CRASHES_MAX, Claimed
+from service.storage.unit_of_work import connected
 from service.wire import Wire
+
+log = structlog.get_logger()
+
+# No payment is larger, in minor units, and sums of thousands still fit a 64-bit column.
+AMOUNT_MINOR_MAX: Final = 10**15
+
+# Why a row was not read that the provider has no part in.
+CRASHED_TOO_OFTEN: Final = "crashed_too_often"
+ACCOUNT_NOT_CONFIGURED: Final = "account_not_configured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +48,12 @@ class SyncParts:
     outbox_filled: Callable[[], None]
     recorded: Callable[[], None]
     stopping: asyncio.Event
+    sessions: SessionSource | None = None
+
+    @property
+    def line(self) -> Line:
+        """How a read reaches its provider."""
+        return Line(self.wire, self.draw, self.sessions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +77,30 @@ async def look(claim: Claimed, *, owner: Key | None, known: Facts | None, parts:
     if owner is not None:
         return Look(claim, BelongsTo(owner.kind, owner.provider_id))
     if claim.crashes > CRASHES_MAX:
-        return Look(claim, NotOurs("crashed_too_often"))
+        return Look(claim, NotOurs(CRASHED_TOO_OFTEN))
     account = parts.accounts.get(claim.account)
     if account is None:
-        return Look(claim, NotOurs("account_not_configured"))
+        return Look(claim, NotOurs(ACCOUNT_NOT_CONFIGURED))
     if not account.provider.knows(claim.key.kind, claim.provider_id):
         return Look(claim, NotOurs("foreign_id"))
     exchange = account.provider.read(claim.key.kind, claim.provider_id, known)
     try:
-        purpose = purpose_of(claim)
-        fetched = await fetch(account, exchange, wire=parts.wire, draw=parts.draw, purpose=purpose)
+        purpose = purpose_of(claim, account)
+        fetched = await fetch(account, exchange, line=parts.line, purpose=purpose)
         await parts.answered(account, purpose)
+        _check_amounts(fetched.answer)
     except SettledError as failure:
         return Look(claim, None, failure)
     return Look(claim, fetched.answer, None, fetched.evidence, fetched.sha256, parts.now())
 
 
-def purpose_of(claim: Claimed) -> Purpose:
-    """Return which part of the budget a claimed row draws on."""
+def purpose_of(claim: Claimed, account: ConnectedAccount) -> Purpose:
+    """Return which part of the budget a claimed row draws on.
+
+    Where the account does not discover, the small one is all that unknown ids ever get.
+    """
+    if not (claim.known or account.section.discover):
+        return "discovery"
     match claim.urgency:
         case 0:
             return "told"
@@ -84,13 +110,44 @@ def purpose_of(claim: Claimed) -> Purpose:
             return "discovery"
 
 
-async def first_ended(flying: set[asyncio.Task[Look]], *, bell: asyncio.Event) -> list[Look]:
-    """Wait for looks to end or for the bell; take the ended ones out of flying."""
-    ringing = asyncio.create_task(bell.wait())
+def _check_amounts(answer: Answer) -> None:
+    """Raise Unreadable for amounts that cannot be stored: one answer must not fail a batch."""
+    if not isinstance(answer, Observation):
+        return
+    facts = answer.facts
+    if max(facts.amount or 0, *facts.money) > AMOUNT_MINOR_MAX:
+        raise Unreadable("an amount beyond all payments")
+
+
+async def pause_after(
+    failure: SettledError | None, account: str, *, parts: SyncParts
+) -> float | None:
+    """Pause an account whose provider said 401, 403 or 429; return for how many seconds.
+
+    None for any other failure. In a transaction of its own: account rows are not part of the
+    lock order.
+    """
+    match failure:
+        case Unauthorised():
+            reason, told = "unauthorised", None
+        case TooManyCalls(retry_after_seconds=told):
+            reason = "rate_limited"
+        case _:
+            return None
+    async with connected(parts.pool) as connection:
+        seconds = await pause_account(connection, account, reason=reason, seconds=told)
+    log.error("account.paused", account=account, reason=reason, seconds=round(seconds))
+    return seconds
+
+
+async def first_ended(flying: set[asyncio.Task[Look]], *, bell: asyncio.Event | None) -> list[Look]:
+    """Wait for looks to end, or for the bell if one is given; take the ended ones out of flying."""
+    ringing = {asyncio.create_task(bell.wait())} if bell else set()
     try:
-        await asyncio.wait({*flying, ringing}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({*flying, *ringing}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        ringing.cancel()
+        for task in ringing:
+            task.cancel()
     ended = [task for task in flying if task.done()]
     flying.difference_update(ended)
     return [task.result() for task in ended]

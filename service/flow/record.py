@@ -94,6 +94,8 @@ async def roll_up_orders(
             currency=order.currency if order.registered else None,
             requests=[member.sibling for member in of_order],
         )
+        # A code stays until a person has acknowledged it. Source: CONTRACT.md, section 6.
+        state = replace(state, attention=state.attention | set(order.attention))
         if _tells_news(order, state):
             row = _order_transition_row(order, state, triggered[order.id], at)
             rows.append(row)

@@ -11,7 +11,7 @@ import structlog
 from service.domain.request import ObservedBy
 from service.errors import SettledError, Unavailable
 from service.fetch import ConnectedAccount, fetch
-from service.flow.look import SyncParts
+from service.flow.look import SyncParts, pause_after
 from service.providers import HasList
 from service.storage.unit_of_work import unit_of_work
 from service.storage.windows import Window, Windows
@@ -47,10 +47,10 @@ async def _look_through(
             fetched = await fetch(
                 account,
                 lister.list_page(window.since, window.until, window.cursor),
-                wire=parts.wire,
-                draw=parts.draw,
+                line=parts.line,
                 purpose="poll",
             )
+            await parts.answered(account, "poll")
         except SettledError as error:
             await _put_off(window, error, parts)
             return found
@@ -58,7 +58,9 @@ async def _look_through(
         async with unit_of_work(parts.pool) as work:
             windows = Windows(work.connection)
             news = await windows.news(account.name, page.items)
-            await windows.advance(window, cursor=page.next, found=len(news))
+            if not await windows.advance(window, cursor=page.next, found=len(news)):
+                log.warning("window.yielded", account=account.name)
+                return found
             await work.due.trigger(news, observed_by=ObservedBy.SWEEP)
         found += len(news)
         if page.next is None:
@@ -68,9 +70,8 @@ async def _look_through(
 
 
 async def _put_off(window: Window, error: SettledError, parts: SyncParts) -> None:
-    wait_seconds = RETRY_SECONDS
-    if isinstance(error, Unavailable) and error.retry_after_seconds:
-        wait_seconds = error.retry_after_seconds
+    told = error.retry_after_seconds if isinstance(error, Unavailable) else None
+    wait_seconds = await pause_after(error, window.account, parts=parts) or told or RETRY_SECONDS
     log.warning("window.postponed", account=window.account, reason=str(error))
     async with unit_of_work(parts.pool) as work:
         await Windows(work.connection).release(window, wait_seconds=wait_seconds)

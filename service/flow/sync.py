@@ -4,46 +4,60 @@ Reads run side by side on one event loop, and no transaction is open while a pro
 """
 
 import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any
 
 from service.errors import Unavailable
 from service.flow.judge import judge
 from service.flow.look import Look, SyncParts, first_ended, look
 from service.storage.due import Claimed
-from service.storage.unit_of_work import unit_of_work
+from service.storage.unit_of_work import Work, unit_of_work
 
 # A batch that could not be written is tried again while its leases last: a deadlock or a
 # restarting PostgreSQL must not throw away what the provider answered.
 RECORD_WAITS_SECONDS = (0.1, 1.0, 2.0)
 
-# After this many crashes a row is read alone, so that it takes nobody with it.
-SUSPICIOUS_CRASHES = 2
+# A look that can begin.
+Start = Callable[[], Coroutine[Any, Any, Look]]
 
 
 async def sync_due(parts: SyncParts, *, slots: int, bell: asyncio.Event) -> int:
     """Read and record until nothing is due; return how many rows were looked at.
 
     slots bounds the reads under way. bell, when set meanwhile, has more claimed at once instead
-    of after the last read. Raises Unavailable when PostgreSQL is away; what was claimed comes
-    back when its lease ends.
+    of after the last read. What has crashed before is read last, and alone. Raises Unavailable
+    when PostgreSQL is away; what was claimed comes back when its lease ends.
     """
     flying: set[asyncio.Task[Look]] = set()
     looked = 0
     more = True
     try:
         while True:
-            if (more or bell.is_set()) and len(flying) <= slots * 3 // 4:
+            if (more or bell.is_set()) and _has_room(flying, slots):
                 bell.clear()
                 more = await _claim(parts, flying, slots - len(flying))
-            if not flying:
-                return looked
-            looks = await first_ended(flying, bell=bell)
-            if looks:
+            if flying:
+                # A bell that cannot be answered yet must not wake us again and again.
+                looks = await first_ended(flying, bell=bell if _has_room(flying, slots) else None)
+                if looks:
+                    await _record(looks, parts)
                 looked += len(looks)
-                await _record(looks, parts)
+                # What was recorded may have made more due: another request, or the same again.
+                more = more or not flying
+            elif await _read_alone(parts):
+                looked, more = looked + 1, True
+            else:
+                return looked
     finally:
         for task in flying:
             task.cancel()
         await asyncio.gather(*flying, return_exceptions=True)
+
+
+def _has_room(flying: set[asyncio.Task[Look]], slots: int) -> bool:
+    """Return whether a claim is worth its statement: a quarter of the slots is free."""
+    return len(flying) <= slots * 3 // 4
 
 
 async def _claim(parts: SyncParts, flying: set[asyncio.Task[Look]], free: int) -> bool:
@@ -52,34 +66,42 @@ async def _claim(parts: SyncParts, flying: set[asyncio.Task[Look]], free: int) -
         return False
     async with unit_of_work(parts.pool) as work:
         claims = await work.due.claim(free)
-        if not claims:
-            return False
-        owners = await work.requests.owners(claim.key for claim in claims)
-        known = await work.requests.find(claim.key for claim in claims)
-    suspicious = [claim for claim in claims if claim.crashes > SUSPICIOUS_CRASHES]
-    for claim in claims:
-        if claim in suspicious:
-            continue
-        request = known.get(claim.key)
-        facts = request.facts if request else None
-        task = look(claim, owner=owners.get(claim.key), known=facts, parts=parts)
-        flying.add(asyncio.create_task(task))
-    for claim in suspicious:
-        await _read_alone(claim, parts)
+        starts = await _starts(claims, work, parts)
+    flying.update(asyncio.create_task(start()) for start in starts)
     return len(claims) == free
 
 
-async def _read_alone(claim: Claimed, parts: SyncParts) -> None:
-    """Read and record a row whose reads have ended in crashes before."""
-    await _record([await look(claim, owner=None, known=None, parts=parts)], parts)
+async def _read_alone(parts: SyncParts) -> bool:
+    """Read and record one row whose claims have ended in crashes, if there is one."""
+    if parts.stopping.is_set():
+        return False
+    async with unit_of_work(parts.pool) as work:
+        claim = await work.due.claim_suspicious()
+        starts = await _starts([claim] if claim else [], work, parts)
+    looks = [await start() for start in starts]
+    if looks:
+        await _record(looks, parts)
+    return bool(looks)
+
+
+async def _starts(claims: Sequence[Claimed], work: Work, parts: SyncParts) -> list[Start]:
+    """Return the looks at claimed rows, with what we know about each, not yet begun."""
+    if not claims:
+        return []
+    keys = [claim.key for claim in claims]
+    owners = await work.requests.owners(keys)
+    requests = await work.requests.find(keys)
+    known = {key: request.facts for key, request in requests.items()}
+    return [
+        partial(look, claim, owner=owners.get(claim.key), known=known.get(claim.key), parts=parts)
+        for claim in claims
+    ]
 
 
 async def _record(looks: list[Look], parts: SyncParts) -> None:
     for wait_seconds in RECORD_WAITS_SECONDS:
         try:
-            await judge(looks, parts)
+            return await judge(looks, parts)
         except Unavailable:
             await asyncio.sleep(wait_seconds)
-        else:
-            return
-    await judge(looks, parts)
+    return await judge(looks, parts)

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 import httpx
 
 from service.domain.event import Call, Event
+from service.domain.money import Money
 from service.domain.request import Answer, Facts, Kind
 from service.domain.status import Status
 
@@ -65,12 +66,74 @@ class SendsWebhooks(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """What a provider gave us to speak with, shared by all workers.
+
+    values may hold more than the token: whatever the next opening needs, such as the keys of an
+    installation made once. They are kept in the database, so they are as secret as the database.
+    """
+
+    values: Mapping[str, str]
+    expires_in_seconds: float
+
+
+@runtime_checkable
+class NeedsSession(Protocol):
+    """Has to be logged in to before it answers."""
+
+    # No two sessions are opened within this time, however many workers ask.
+    session_seconds_min: float
+
+    def open_session(self, kept: Mapping[str, str]) -> Exchange[Session]:
+        """Open a session; kept holds the values of the last one, empty before the first.
+
+        The requests it yields are sent as they are, without `authorise`.
+        """
+        ...
+
+    def authorise(self, request: httpx.Request, session: Session) -> httpx.Request:
+        """Return the request with what proves that it is us: a token, a signature."""
+        ...
+
+
+@runtime_checkable
+class ChecksOrders(Protocol):
+    """Has limits that an order's registration can be checked against."""
+
+    def check_order(self, amount: Money, *, requests: int) -> None:
+        """Raise Malformed, naming the limit, when so many requests cannot carry amount."""
+        ...
+
+
+@runtime_checkable
+class LagsBehind(Protocol):
+    """May take money, or show it, for a while after a request has ended."""
+
+    # Seconds after the end at which a request is looked at again.
+    looks_after_end: tuple[float, ...]
+
+
+@runtime_checkable
+class TellsLimits(Protocol):
+    """Says in its answers how many calls are left."""
+
+    def wait_seconds(self, response: httpx.Response, *, now: datetime) -> float | None:
+        """Return how long to make no further call, None when there are calls left."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
-    """A request seen in a list: what it is and the version the list shows, if any."""
+    """A request seen in a list: what it is and the version the list shows, if any.
+
+    event_id is set where the list is one of events: such an item is news unless that event was
+    received.
+    """
 
     kind: Kind
     provider_id: str
     version: int | None
+    event_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

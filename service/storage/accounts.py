@@ -68,8 +68,8 @@ async def pause_account(
 ) -> float:
     """Stop all calls of an account for a while, for every worker; return for how long.
 
-    seconds None means a pause that doubles from 1 to 30 minutes with each pause in a row.
-    A pause under way is not made shorter.
+    seconds None means a pause that doubles from 1 to 30 minutes with each pause in a row; reads
+    that were under way when it began belong to it. A pause under way is not made shorter.
     """
     cursor = await connection.execute(
         """
@@ -78,7 +78,8 @@ async def pause_account(
                pauses = case when paused_until < now() then pauses + 1 else pauses end,
                paused_until = greatest(paused_until, now() + make_interval(secs => least(
                    %(most)s,
-                   coalesce(%(seconds)s::float8, %(first)s * 2 ^ least(pauses, 10)))))
+                   coalesce(%(seconds)s::float8, %(first)s * 2 ^ least(10, greatest(0,
+                       case when paused_until < now() then pauses else pauses - 1 end))))))
          where name = %(name)s
         returning extract(epoch from paused_until - now())::float8
         """,

@@ -3,16 +3,19 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from psycopg import AsyncConnection
 from psycopg.rows import class_row, dict_row
 
-from service.domain.lane import Lane, LaneState
+from service.domain.lane import Lane, LaneState, paused, resumed
 
 # Beyond the longest time-out of a delivery by this much: how long a killed worker's deliveries
 # wait until another takes them.
 LEASE_MARGIN_SECONDS = 5.0
+
+# Why the lane of an endpoint that is no longer configured is paused.
+REMOVED: Final = "removed"
 
 _LANE_COLUMNS = tuple(field.name for field in fields(Lane))
 
@@ -30,6 +33,11 @@ class ClaimedDelivery:
     attempts_made: int
     lease_no: int
     body: bytes
+
+    @property
+    def lease(self) -> tuple[str, int]:
+        """What a close must still hold to change anything."""
+        return (self.id, self.lease_no)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,8 @@ class Deliveries:
     async def ensure_endpoints(self, endpoints: Iterable[tuple[str, str]]) -> None:
         """Make rows for configured endpoints, given as (name, kind), and pause removed ones.
 
-        A removed endpoint keeps its backlog; one that is back goes on where it stopped.
+        A removed endpoint keeps its backlog; one that is back drains it gently. What an operator
+        paused stays paused either way.
         """
         ordered = sorted(endpoints)
         names = [name for name, _ in ordered]
@@ -66,23 +75,30 @@ class Deliveries:
             """
             insert into endpoints (name, kind)
             select * from unnest(%s::text[], %s::text[]) as e (name, kind) order by name
-            on conflict (name) do update
-               set kind = excluded.kind, configured = true,
-                   state = case when endpoints.reason = 'removed' then 'open'
-                                else endpoints.state end,
-                   reason = case when endpoints.reason = 'removed' then null
-                                 else endpoints.reason end
+            on conflict (name) do update set kind = excluded.kind, configured = true
             """,
             [names, [kind for _, kind in ordered]],
         )
-        await self._connection.execute(
-            "update endpoints set configured = false, state = 'paused', reason = 'removed'"
-            " where configured and not name = any(%s)",
+        removed = await self._connection.execute(
+            "update endpoints set configured = false"
+            " where configured and not name = any(%s) returning name",
             [names],
         )
+        gone = [row[0] for row in await removed.fetchall()]
+        lanes = await self.lock_lanes([*names, *gone])
+        now = await self.clock()
+        for name, lane in lanes.items():
+            if name in gone and lane.state is not LaneState.PAUSED:
+                await self.save_lane(name, paused(lane, REMOVED))
+            elif name in names and lane.reason == REMOVED:
+                await self.save_lane(name, resumed(lane, now=now))
 
     async def endpoints_with_work(self) -> list[str]:
-        """Return the endpoints that have a delivery due now and are not known to be closed."""
+        """Return the endpoints to which something may go now, as far as is known without a lock.
+
+        That is the first waiting delivery of a request or order once its time has come, and for
+        a probe any that waits.
+        """
         cursor = await self._connection.execute(
             """
             select name from endpoints as e
@@ -90,31 +106,50 @@ class Deliveries:
                and (state in ('open', 'draining') or probe_at <= now())
                and exists (select from deliveries as d
                             where d.endpoint = e.name and d.state = 'waiting'
-                              and d.due_at <= now() and d.leased_until <= now())
+                              and (d.due_at <= now() or e.state in ('on_hold', 'probing'))
+                              and d.leased_until <= now()
+                              and not exists (
+                                  select from deliveries as earlier
+                                   where earlier.endpoint = d.endpoint
+                                     and earlier.subject_id = d.subject_id
+                                     and earlier.state = 'waiting'
+                                     and earlier.sequence < d.sequence))
              order by name
             """
         )
         return [row[0] for row in await cursor.fetchall()]
+
+    async def clock(self) -> datetime:
+        """Return the database's time, the one clock that all workers share.
+
+        Ask after locking: the time at which the transaction began may be older than the lane.
+        """
+        cursor = await self._connection.execute("select clock_timestamp()")
+        row = await cursor.fetchone()
+        assert row is not None, "a select without a table has one row"
+        now: datetime = row[0]
+        return now
 
     async def lock_lanes(self, names: Iterable[str]) -> dict[str, Lane]:
         """Lock the lanes of endpoints by name, the one lock order, and return them."""
         async with self._connection.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(
                 f"select name, {', '.join(_LANE_COLUMNS)} from endpoints"  # noqa: S608 - constant
-                " where name = any(%s) order by name for update",
+                " where name = any(%s) order by name for no key update",
                 [sorted(set(names))],
             )
             rows = await cursor.fetchall()
         return {row["name"]: _lane_of(row) for row in rows}
 
-    async def save_lane(self, name: str, lane: Lane, *, succeeded_at: datetime | None) -> None:
-        """Write a lane back; its row must be locked by this transaction."""
+    async def save_lane(self, name: str, lane: Lane, *, succeeded: bool = False) -> None:
+        """Write a lane back, and that a delivery arrived; this transaction holds its row."""
         columns = ", ".join(f"{column} = %({column})s" for column in _LANE_COLUMNS)
         await self._connection.execute(
             f"update endpoints set {columns},"  # noqa: S608 - constant list of columns
-            " last_success_at = coalesce(%(succeeded_at)s, last_success_at) where name = %(name)s",
+            " last_success_at = case when %(succeeded)s then now() else last_success_at end"
+            " where name = %(name)s",
             {column: getattr(lane, column) for column in _LANE_COLUMNS}
-            | {"state": str(lane.state), "name": name, "succeeded_at": succeeded_at},
+            | {"state": str(lane.state), "name": name, "succeeded": succeeded},
         )
 
     async def under_way(self, endpoint: str) -> int:
@@ -161,7 +196,7 @@ class Deliveries:
                        for update of d skip locked
                 )
                 update deliveries as d
-                   set leased_until = now() + make_interval(secs => %(lease)s),
+                   set leased_until = clock_timestamp() + make_interval(secs => %(lease)s),
                        lease_no = d.lease_no + 1
                   from heads join deliveries as h using (id)
                   join notifications as n on n.id = h.notification_id
@@ -178,8 +213,12 @@ class Deliveries:
             )
             return await cursor.fetchall()
 
-    async def close(self, closings: Sequence[Closing]) -> set[str]:
-        """Write attempts and their outcome; return the ids whose lease still was ours."""
+    async def close(self, closings: Sequence[Closing]) -> set[tuple[str, int]]:
+        """Write attempts and their outcome; return the leases that still were ours.
+
+        Closing a lease again changes nothing, so a close whose commit went unanswered may be
+        repeated.
+        """
         ordered = sorted(closings, key=lambda closing: closing.claimed.id)
         cursor = await self._connection.execute(
             """
@@ -190,7 +229,8 @@ class Deliveries:
             ), ours as materialized (
                 select d.id, back.state, back.counts, back.wait_seconds
                   from deliveries as d join back using (id, lease_no)
-                 where d.state = 'waiting' order by d.id for update of d
+                 where d.state = 'waiting' and d.leased_until > '-infinity'
+                 order by d.id for update of d
             )
             update deliveries as d
                set state = ours.state, tries = d.tries + 1,
@@ -200,7 +240,7 @@ class Deliveries:
                        then now() + make_interval(secs => ours.wait_seconds) else d.due_at end,
                    closed_at = case when ours.state = 'waiting' then null else now() end
               from ours where d.id = ours.id
-            returning d.id, d.tries
+            returning d.id, d.lease_no, d.tries
             """,
             {
                 "ids": [closing.claimed.id for closing in ordered],
@@ -210,11 +250,12 @@ class Deliveries:
                 "waits": [closing.wait_seconds for closing in ordered],
             },
         )
-        numbers: dict[str, int] = dict(await cursor.fetchall())
-        await self._append_attempts([c for c in ordered if c.claimed.id in numbers], numbers)
+        numbers = {(id_, lease_no): tries for id_, lease_no, tries in await cursor.fetchall()}
+        kept = [closing for closing in ordered if closing.claimed.lease in numbers]
+        await self._append_attempts(kept, [numbers[closing.claimed.lease] for closing in kept])
         return set(numbers)
 
-    async def _append_attempts(self, closings: Sequence[Closing], numbers: dict[str, int]) -> None:
+    async def _append_attempts(self, closings: Sequence[Closing], numbers: Sequence[int]) -> None:
         await self._connection.execute(
             """
             insert into attempts (delivery_id, number, at, outcome, status_code, duration_ms,
@@ -224,7 +265,7 @@ class Deliveries:
             """,
             [
                 [closing.claimed.id for closing in closings],
-                [numbers[closing.claimed.id] for closing in closings],
+                list(numbers),
                 [closing.at for closing in closings],
                 [closing.outcome for closing in closings],
                 [closing.status_code for closing in closings],

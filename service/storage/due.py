@@ -8,7 +8,6 @@ Source: LAYOUT.md, "From webhook to notification".
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -23,14 +22,26 @@ LEASE_SECONDS = 20.0
 # Crashes (claimed, never finished) after which a row is parked. Source: LAYOUT.md.
 CRASHES_MAX = 8
 
+# From here on a row is claimed alone, so that it takes nobody with it and nobody's crashes are
+# counted against it.
+SUSPICIOUS_CRASHES = 2
+
 # A row read often within 10 s waits before it may be read again, so that a hundred triggers
 # cost a few reads. The first three reads go at once. Source: RELIABILITY.md, T2.
 HURRY_SECONDS = (0.0, 0.0, 0.0, 1.0, 2.0, 5.0, 10.0)
 
+# A trigger that comes during a read which then fails waits no longer than this, however long
+# the failures have lasted. Source: CONTRACT.md, section 3, the first wait.
+RAISED_SECONDS = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A leased row. crashes counts this claim as well, until it is finished."""
+    """A leased row. crashes counts this claim as well, until it is finished.
+
+    failing_seconds is the time since the first of the failures in a row, due_seconds since the
+    row was made.
+    """
 
     account: str
     kind: str
@@ -44,19 +55,25 @@ class Claimed:
     crashes: int
     errors: int
     failing_seconds: float
-    first_due_at: datetime
+    due_seconds: float
 
     @property
     def key(self) -> Key:
         return Key(self.account, Kind(self.kind), self.provider_id)
+
+    @property
+    def lease(self) -> tuple[str, str, str, int]:
+        """What a write must still hold to change anything."""
+        return (self.account, self.kind, self.provider_id, self.lease_no)
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
     """How a claimed row goes back: covered generations, and when to look next.
 
-    covered None means that this look closes no generation. next_seconds None means never by
-    ourselves. errors is the new count of answered failures in a row, 0 after a good read.
+    covered None means that this look closes no generation: then the count of rereads and the
+    reason for parking stay as they are. next_seconds None means never by ourselves. errors is
+    the new count of answered failures in a row, 0 after a good read.
     """
 
     claimed: Claimed
@@ -77,17 +94,26 @@ class DueTable:
         """Lease up to limit rows: told ones first, then polls, then unknown ids.
 
         Counts the claim as a crash until it is finished, so that a row which kills its worker
-        is noticed even though nobody lives to report it.
+        is noticed even though nobody lives to report it. Rows with more than SUSPICIOUS_CRASHES
+        are left to claim_suspicious.
         """
+        values = {"limit": limit, "lease": lease_seconds, "suspicious": SUSPICIOUS_CRASHES}
         async with self._connection.cursor(row_factory=class_row(Claimed)) as cursor:
-            await cursor.execute(_CLAIM, {"limit": limit, "lease": lease_seconds})
+            await cursor.execute(_CLAIM, values)
             return await cursor.fetchall()
 
-    async def held(self, claims: Sequence[Claimed]) -> set[Key]:
-        """Return the keys whose lease is still the claimed one."""
+    async def claim_suspicious(self) -> Claimed | None:
+        """Lease one row whose claims have ended in crashes; nothing else may be in hand."""
+        values = {"lease": LEASE_SECONDS, "suspicious": SUSPICIOUS_CRASHES}
+        async with self._connection.cursor(row_factory=class_row(Claimed)) as cursor:
+            await cursor.execute(_CLAIM_SUSPICIOUS, values)
+            return await cursor.fetchone()
+
+    async def held(self, claims: Sequence[Claimed]) -> set[Claimed]:
+        """Return the claims whose lease is still theirs."""
         cursor = await self._connection.execute(
             """
-            select due.account, due.kind, due.provider_id
+            select due.account, due.kind, due.provider_id, due.lease_no
               from due
               join unnest(%s::text[], %s::text[], %s::text[], %s::bigint[])
                    as c (account, kind, provider_id, lease_no)
@@ -95,7 +121,8 @@ class DueTable:
             """,
             [*_columns(claim.key for claim in claims), [claim.lease_no for claim in claims]],
         )
-        return {Key(a, Kind(k), p) for a, k, p in await cursor.fetchall()}
+        leases = set(await cursor.fetchall())
+        return {claim for claim in claims if claim.lease in leases}
 
     async def lock(self, keys: Iterable[Key]) -> None:
         """Lock the rows of keys in key order, before several statements touch them."""
@@ -119,6 +146,7 @@ class DueTable:
                 "kinds": [rest.claimed.kind for rest in ordered],
                 "ids": [rest.claimed.provider_id for rest in ordered],
                 "leases": [rest.claimed.lease_no for rest in ordered],
+                "wanted": [rest.claimed.wanted for rest in ordered],
                 "covered": [rest.covered for rest in ordered],
                 "next": [rest.next_seconds for rest in ordered],
                 "errors": [rest.errors for rest in ordered],
@@ -127,6 +155,7 @@ class DueTable:
                 "known": [rest.known for rest in ordered],
                 "parked": [rest.parked for rest in ordered],
                 "hurry": list(HURRY_SECONDS),
+                "raised": RAISED_SECONDS,
             },
         )
         return cursor.rowcount
@@ -192,24 +221,7 @@ def _columns(keys: Iterable[Key]) -> tuple[list[str], list[str], list[str]]:
     )
 
 
-_CLAIM = """
-with told as materialized (
-    select account, kind, provider_id from due
-     where urgency = 0 and due_at <= now() and leased_until <= now()
-     order by due_at limit %(limit)s for update skip locked
-), polls as materialized (
-    select account, kind, provider_id from due
-     where urgency = 1 and due_at <= now() and leased_until <= now()
-     order by due_at limit (%(limit)s - (select count(*) from told)) for update skip locked
-), unknown as materialized (
-    select account, kind, provider_id from due
-     where urgency = 2 and due_at <= now() and leased_until <= now()
-     order by due_at
-     limit (%(limit)s - (select count(*) from told) - (select count(*) from polls))
-       for update skip locked
-), picked as (
-    select * from told union all select * from polls union all select * from unknown
-)
+_LEASE = """
 update due
    set leased_until = now() + make_interval(secs => %(lease)s),
        lease_no = lease_no + 1,
@@ -220,23 +232,58 @@ update due
 returning due.account, due.kind, due.provider_id, wanted, lease_no, known, urgency, observed_by,
           rereads, crashes, errors,
           coalesce(extract(epoch from now() - failing_since), 0)::float8 as failing_seconds,
-          first_due_at
+          extract(epoch from now() - first_due_at)::float8 as due_seconds
 """
+
+_CLAIM = f"""
+with told as materialized (
+    select account, kind, provider_id from due
+     where urgency = 0 and due_at <= now() and leased_until <= now()
+       and crashes <= %(suspicious)s
+     order by due_at limit %(limit)s for update skip locked
+), polls as materialized (
+    select account, kind, provider_id from due
+     where urgency = 1 and due_at <= now() and leased_until <= now()
+       and crashes <= %(suspicious)s
+     order by due_at limit (%(limit)s - (select count(*) from told)) for update skip locked
+), unknown as materialized (
+    select account, kind, provider_id from due
+     where urgency = 2 and due_at <= now() and leased_until <= now()
+       and crashes <= %(suspicious)s
+     order by due_at
+     limit (%(limit)s - (select count(*) from told) - (select count(*) from polls))
+       for update skip locked
+), picked as (
+    select * from told union all select * from polls union all select * from unknown
+)
+{_LEASE}
+"""  # noqa: S608 - put together from constants
+
+# All urgencies are named, so that the index on (urgency, due_at) finds what is due.
+_CLAIM_SUSPICIOUS = f"""
+with picked as materialized (
+    select account, kind, provider_id from due
+     where urgency in (0, 1, 2) and due_at <= now() and leased_until <= now()
+       and crashes > %(suspicious)s
+     order by due_at limit 1 for update skip locked
+)
+{_LEASE}
+"""  # noqa: S608 - put together from constants
 
 _REST = """
 with back as (
     select * from unnest(
         %(accounts)s::text[], %(kinds)s::text[], %(ids)s::text[], %(leases)s::bigint[],
-        %(covered)s::bigint[], %(next)s::float8[], %(errors)s::integer[],
+        %(wanted)s::bigint[], %(covered)s::bigint[], %(next)s::float8[], %(errors)s::integer[],
         %(rereads)s::smallint[], %(reread)s::boolean[], %(known)s::boolean[], %(parked)s::text[]
-    ) as b (account, kind, provider_id, lease_no, covered, next_seconds, errors, rereads, reread,
-            known, parked)
+    ) as b (account, kind, provider_id, lease_no, wanted, covered, next_seconds, errors, rereads,
+            reread, known, parked)
 ), ours as materialized (
     select due.account, due.kind, due.provider_id,
            case when back.covered is null then hurry
                 when now() - not_before < interval '10 s'
                 then least(hurry + 1, cardinality(%(hurry)s::float8[]) - 1) else 0 end as hurry,
-           (due.wanted > coalesce(back.covered, due.done)) as more,
+           (due.wanted > coalesce(back.covered, back.wanted)) as more,
            back.covered, back.next_seconds, back.errors, back.rereads, back.reread,
            back.known, back.parked
       from due join back using (account, kind, provider_id, lease_no)
@@ -252,15 +299,19 @@ update due
        due_at = case
            when ours.covered is not null and ours.more
                then now() + make_interval(secs => (%(hurry)s::float8[])[ours.hurry + 1])
+           when ours.more then now() + make_interval(
+               secs => least(ours.next_seconds, %(raised)s::float8))
            when ours.next_seconds is null then 'infinity'
            else now() + make_interval(secs => ours.next_seconds) end,
        crashes = 0,
        errors = ours.errors,
        failing_since = case when ours.errors = 0 then null
                             else coalesce(failing_since, now()) end,
-       rereads = case when ours.covered is not null and ours.more then 0 else ours.rereads end,
+       rereads = case when ours.covered is null then due.rereads
+                      when ours.more then 0 else ours.rereads end,
        known = due.known or ours.known,
-       parked = ours.parked,
+       parked = case when ours.covered is null then coalesce(ours.parked, due.parked)
+                     else ours.parked end,
        urgency = case
            when ours.covered is not null and not ours.more and not ours.reread then
                 case when due.known or ours.known then 1 else 2 end

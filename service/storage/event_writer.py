@@ -3,23 +3,17 @@
 One task and one connection per process. While a commit is under way the next batch gathers by
 itself, so nothing lingers: a lone call commits at once, a flood shares its commits.
 Source: PERFORMANCE.md, sections 1.2 and 9.
-
-The body of a call is kept once, with its first event; the call's other events carry no bytes
-and the same body_sha256, account and received_at, by which the body is found.
 """
 
 import asyncio
-import hashlib
 import os
 import random
-import re
 import signal
 import socket
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from itertools import chain, repeat
+from itertools import chain
 from typing import Any
 
 import psycopg
@@ -29,7 +23,7 @@ from psycopg import errors
 from service.domain.event import Call, Event
 from service.errors import Malformed, SettledError, Unavailable
 from service.storage.database import conninfo
-from service.storage.identifiers import new_id
+from service.storage.event_rows import STORE, Row, rows_of
 from service.telemetry.metrics import COMMIT_EVENTS
 
 log = structlog.get_logger()
@@ -45,13 +39,6 @@ RECONNECT_SECONDS = (0.05, 2.0)  # doubles from the first to the last
 IDLE_CHECK_SECONDS = 1.0
 SILENCE_SECONDS_MAX = 5.0  # longer than statement_timeout: after that the line is dead
 
-# How far an event's own day may lie from the day it arrives: there are partitions for that long.
-# Source: LAYOUT.md, "Partitions of events".
-DAYS_BACK = timedelta(days=35)
-DAYS_AHEAD = timedelta(days=1)
-
-_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
-
 # What PostgreSQL, or psycopg before it, refuses because of a value in one call: never storable.
 _UNSTORABLE = (errors.DataError, errors.IntegrityError, errors.ProgramLimitExceeded, UnicodeError)
 # What one call's key may bring upon a whole batch: somebody else holds its row.
@@ -61,11 +48,6 @@ _HELD_UP = (
     errors.DeadlockDetected,
     errors.SerializationFailure,
 )
-
-Row = tuple[
-    date, str, str, str | None, str | None, str | None, datetime, str, str | None, bytes, bytes,
-    str | None,
-]  # fmt: skip
 
 
 @dataclass(slots=True, eq=False)
@@ -210,7 +192,7 @@ class EventWriter:
         if not wanted:
             return
         rows = [row for waiting in wanted for row in waiting.rows]
-        await self._execute(_STORE, [list(column) for column in zip(*rows, strict=True)])
+        await self._execute(STORE, [list(column) for column in zip(*rows, strict=True)])
         self.commits += 1
         COMMIT_EVENTS.observe(len(rows))
         for waiting in wanted:
@@ -270,43 +252,6 @@ class EventWriter:
         return True
 
 
-def rows_of(account: str, call: Call, events: Sequence[Event]) -> list[Row]:
-    """Return one row of the table events for each event of a call."""
-    body_sha256 = hashlib.sha256(call.body).digest()
-    traceparent = call.headers.get("traceparent", "")
-    traced = traceparent if _TRACEPARENT.fullmatch(traceparent) else None
-    bodies = chain([call.body], repeat(b""))
-    return [
-        (
-            day_of(event.created_at, received_at=call.received_at),
-            new_id("evt"),
-            account,
-            event.kind and event.kind.value,
-            event.provider_id,
-            event.event_id,
-            call.received_at,
-            event.verdict.value,
-            event.reason,
-            body_sha256,
-            body,
-            traced,
-        )
-        for event, body in zip(events, bodies, strict=False)
-    ]
-
-
-def day_of(created_at: datetime | None, *, received_at: datetime) -> date:
-    """Return the partition of an event: the same for each redelivery, so that it is found again.
-
-    That is the day on which the provider made it, in UTC, from 35 days ago to tomorrow; without
-    such a time the day of arrival.
-    """
-    if created_at is None:
-        created_at = received_at
-    kept = min(max(created_at, received_at - DAYS_BACK), received_at + DAYS_AHEAD)
-    return kept.astimezone(UTC).date()
-
-
 def _unavailable(detail: str) -> Unavailable:
     return Unavailable(detail, retry_after_seconds=RETRY_AFTER_SECONDS)
 
@@ -352,39 +297,4 @@ select set_config('lock_timeout', '1s', false),
        set_config('synchronous_commit',
                   case current_setting('synchronous_commit')
                       when 'remote_apply' then 'remote_apply' else 'on' end, false)
-"""
-
-# Both inserts go in the order of the key that they lock: unsorted locks deadlock.
-# Source: PERFORMANCE.md, section 0, number 8.
-_STORE = """
-with stored as (
-    insert into events (day, id, account, kind, provider_id, event_id, received_at, verdict,
-                        reason, body_sha256, body, traceparent)
-    select day, id, account, kind, provider_id, event_id, received_at, verdict,
-           reason, body_sha256, body, traceparent
-      from unnest(%b::date[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
-                  %b::timestamptz[], %b::text[], %b::text[], %b::bytea[], %b::bytea[],
-                  %b::text[])
-           as item (day, id, account, kind, provider_id, event_id, received_at, verdict,
-                    reason, body_sha256, body, traceparent)
-     order by account, event_id, day
-    on conflict (account, event_id, day) where event_id is not null do nothing
-    returning account, kind, provider_id, verdict
-), named as (
-    select account, kind, provider_id, count(*) as times
-      from stored
-     where verdict = 'accepted' and kind is not null and provider_id is not null
-     group by account, kind, provider_id
-)
-insert into due (account, kind, provider_id, wanted, urgency, observed_by)
-select account, kind, provider_id, times, 2, 'webhook'
-  from named
- order by account, kind, provider_id
-on conflict (account, kind, provider_id) do update
-   set wanted = due.wanted + excluded.wanted,
-       due_at = least(due.due_at, greatest(now(), due.not_before)),
-       observed_by = 'webhook',
-       rereads = 0,
-       urgency = case when due.known then 0 else 2 end,
-       parked = null
 """

@@ -72,10 +72,17 @@ class OrdersTable:
         return dict(await cursor.fetchall())
 
     async def lock(self, ids: Iterable[str]) -> list[OrderRow]:
-        """Lock orders by reference, the one lock order everywhere, and return them."""
+        """Lock orders by reference, the one lock order everywhere, and return them.
+
+        A lock that lets foreign keys through: two transactions that have each put a request
+        under one order would otherwise wait for each other.
+        """
         async with self._connection.cursor(row_factory=class_row(OrderRow)) as cursor:
             await cursor.execute(
-                f"select {_FIELDS} from orders where id = any(%s) order by reference for update",  # noqa: S608 - constant list of columns
+                f"""
+                select {_FIELDS} from orders where id = any(%s)
+                 order by reference for no key update
+                """,  # noqa: S608 - constant list of columns
                 [sorted(set(ids))],
             )
             return await cursor.fetchall()
@@ -84,7 +91,7 @@ class OrdersTable:
         """Lock the order with this reference, if there is one."""
         async with self._connection.cursor(row_factory=class_row(OrderRow)) as cursor:
             await cursor.execute(
-                f"select {_FIELDS} from orders where reference = %s for update",  # noqa: S608 - constant list of columns
+                f"select {_FIELDS} from orders where reference = %s for no key update",  # noqa: S608 - constant list of columns
                 [reference],
             )
             return await cursor.fetchone()

@@ -22,10 +22,12 @@ async def keep_partitions(
     """Make the partitions from yesterday to a fortnight ahead, drop those past their time.
 
     Return the names of dropped ones. A day whose rows already lie in the default partition
-    stays there: moving them would change history.
+    stays there: moving them would change history. Waits half a second at most for a table,
+    because the receiver waits behind us for one.
     """
     dropped = []
     async with connection.transaction():
+        await connection.execute("set local lock_timeout = '500ms'")
         await connection.execute("select pg_advisory_xact_lock(%s)", [PARTITION_LOCK])
         for table in PARTITIONED:
             existing = await _existing(connection, table)
@@ -54,6 +56,10 @@ async def _make(
     name = _name(table, day)
     if name in existing:
         return
+    # Before the look at the default partition: no row of that day may come in between.
+    await connection.execute(
+        sql.SQL("lock table {} in access exclusive mode").format(sql.Identifier(table))
+    )
     taken = await connection.execute(
         sql.SQL("select exists (select from {} where day = {})").format(
             sql.Identifier(f"{table}_default"), sql.Literal(day)

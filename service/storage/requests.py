@@ -208,10 +208,13 @@ _SAVE = f"""
 update requests as r
    set {", ".join(f"{name} = s.{name}" for name, _ in _SAVED if name != "attention")},
        attention = string_to_array(s.attention, ','),
-       observed_at = now(),
-       updated_at = case when s.sequence > r.sequence or s.parked is distinct from r.parked
-                              or string_to_array(s.attention, ',') <> r.attention
-                              or s.order_id is distinct from r.order_id
+       observed_at = case when s.lease_no > r.lease_no then now() else r.observed_at end,
+       updated_at = case when (s.sequence, s.parked, s.order_id, s.reference, s.provider_status,
+                               s.final, s.reason, s.amount,
+                               string_to_array(s.attention, ','))
+                              is distinct from
+                              (r.sequence, r.parked, r.order_id, r.reference, r.provider_status,
+                               r.final, r.reason, r.amount, r.attention)
                          then now() else r.updated_at end
   from unnest(%(ids)s::text[], {", ".join(f"%({name})s::{kind}[]" for name, kind in _SAVED)})
        as s (id, {", ".join(name for name, _ in _SAVED)})

@@ -20,6 +20,9 @@ from service.storage.notifications import Outbox
 from service.storage.orders import OrdersTable
 from service.storage.requests import RequestsTable
 
+# What a process finds that stood still inside a transaction: its session was ended meanwhile.
+_IdleTooLong = psycopg.errors.IdleInTransactionSessionTimeout
+
 
 class Work:
     """The tables of one transaction."""
@@ -39,7 +42,7 @@ async def connected(pool: Pool) -> AsyncIterator[AsyncConnection[Any]]:
     try:
         async with pool.connection() as connection:
             yield connection
-    except (PoolTimeout, TooManyRequests, psycopg.OperationalError) as error:
+    except (PoolTimeout, TooManyRequests, psycopg.OperationalError, _IdleTooLong) as error:
         # Deadlocks, lock time-outs and cancelled statements are OperationalErrors as well: the
         # transaction is rolled back, and the rows stay due.
         raise Unavailable(f"postgresql: {type(error).__name__}", retry_after_seconds=1) from error

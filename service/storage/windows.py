@@ -41,7 +41,7 @@ class Windows:
         half-way is gone on with, never passed over.
         """
         mutex = await self._connection.execute(
-            "select from accounts where name = %s for update skip locked", [account]
+            "select from accounts where name = %s for no key update skip locked", [account]
         )
         if await mutex.fetchone() is None:
             return None
@@ -90,7 +90,11 @@ class Windows:
         )
 
     async def news(self, account: str, items: Sequence[Listed]) -> list[Key]:
-        """Return the listed items that we never heard of, or that changed since we read them."""
+        """Return the listed items that we never heard of, or that changed since we read them.
+
+        An id that only a webhook has named so far, or that was not found, is news as well: the
+        provider's own list vouches for it, so it need not wait among ids that anybody can send.
+        """
         cursor = await self._connection.execute(
             """
             select listed.kind, listed.provider_id
@@ -101,6 +105,8 @@ class Windows:
               left join requests as r on r.account = %(account)s and r.kind = listed.kind
                            and r.provider_id = listed.provider_id
              where due.account is null or listed.version > r.version
+                or (r.id is null and due.urgency = 2 and due.parked is null)
+                or due.parked = 'not_found_at_provider'
             """,
             {
                 "account": account,
@@ -111,22 +117,29 @@ class Windows:
         )
         return [Key(account, Kind(kind), name) for kind, name in await cursor.fetchall()]
 
-    async def advance(self, window: Window, *, cursor: str | None, found: int) -> None:
-        """Note a page as looked through; cursor None finishes the window."""
-        await self._connection.execute(
+    async def advance(self, window: Window, *, cursor: str | None, found: int) -> bool:
+        """Note a page as looked through; cursor None finishes the window.
+
+        Return False, with nothing noted, where another process has gone on with it meanwhile.
+        """
+        noted = await self._connection.execute(
             """
             update windows
                set cursor = %s, found = found + %s,
                    leased_until = now() + make_interval(secs => %s),
                    finished_at = case when %s then now() end
-             where id = %s
+             where id = %s and finished_at is null and cursor is not distinct from %s
             """,
-            [cursor, found, LEASE_SECONDS, cursor is None, window.id],
+            [cursor, found, LEASE_SECONDS, cursor is None, window.id, window.cursor],
         )
+        return noted.rowcount == 1
 
     async def release(self, window: Window, *, wait_seconds: float) -> None:
         """Give a window back unfinished, to be gone on with after a while."""
         await self._connection.execute(
-            "update windows set leased_until = now() + make_interval(secs => %s) where id = %s",
-            [wait_seconds, window.id],
+            """
+            update windows set leased_until = now() + make_interval(secs => %s)
+             where id = %s and finished_at is null and cursor is not distinct from %s
+            """,
+            [wait_seconds, window.id, window.cursor],
         )

@@ -1,6 +1,8 @@
 """Progress of worker processes: a process that is alive is not yet one that works."""
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -30,26 +32,42 @@ async def forget_worker(connection: AsyncConnection[Any], *, pid: int) -> None:
     )
 
 
+def forget_workers(url: str) -> None:
+    """Forget this machine's workers of an earlier run, whose numbers others may have by now.
+
+    Raises Unavailable when PostgreSQL is away.
+    """
+    with _asking(url) as connection:
+        connection.execute("delete from workers where host = %s", [socket.gethostname()])
+
+
 def stuck_workers(url: str) -> list[int]:
     """Return the pids of this machine that finish nothing although work has long been due.
 
     Answers within about 4 s. Raises Unavailable when PostgreSQL is away: then nobody is stuck.
     """
+    with _asking(url) as connection:
+        rows = connection.execute(
+            """
+            select pid from workers
+             where host = %(host)s
+               and progressed_at < now() - make_interval(secs => %(stuck)s)
+               and exists (select from due
+                            where urgency < 2
+                              and due_at < now() - make_interval(secs => %(stuck)s)
+                              and leased_until < now() - make_interval(secs => %(stuck)s))
+            """,
+            {"host": socket.gethostname(), "stuck": STUCK_SECONDS},
+        ).fetchall()
+    return [row[0] for row in rows]
+
+
+@contextmanager
+def _asking(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """Lend a connection whose statements take at most 2 s. Raises Unavailable."""
     try:
         with psycopg.connect(conninfo(url, application="watchdog"), autocommit=True) as connection:
             connection.execute("set statement_timeout = '2s'")
-            rows = connection.execute(
-                """
-                select pid from workers
-                 where host = %(host)s
-                   and progressed_at < now() - make_interval(secs => %(stuck)s)
-                   and exists (select from due
-                                where urgency < 2
-                                  and due_at < now() - make_interval(secs => %(stuck)s)
-                                  and leased_until < now() - make_interval(secs => %(stuck)s))
-                """,
-                {"host": socket.gethostname(), "stuck": STUCK_SECONDS},
-            ).fetchall()
-    except psycopg.Error as error:
+            yield connection
+    except psycopg.OperationalError as error:
         raise Unavailable(f"postgresql: {type(error).__name__}") from error
-    return [row[0] for row in rows]

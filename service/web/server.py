@@ -1,6 +1,7 @@
 """The HTTP server: uvicorn on uvloop and httptools, one process."""
 
 import contextlib
+import gc
 import resource
 import socket
 from collections.abc import Callable, Iterator
@@ -93,6 +94,9 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        # What is there now stays: collecting garbage need not walk through it under load.
+        gc.collect()
+        gc.freeze()
         if self._on_listening is not None and sockets:
             self._on_listening(sockets[0].getsockname()[1])
 

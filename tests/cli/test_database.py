@@ -1,15 +1,15 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
 from service.embedded import Urls
 from service.storage.database import migrations
 from tests.cli.command import settled
-from tests.cli.conftest import as_url, configure
+from tests.cli.conftest import configure
 
 NAMES = [migration.name for migration in migrations()]
 EMPTY = "settled_test_empty"
@@ -21,7 +21,7 @@ def empty(servers: Urls) -> Iterator[str]:
     with psycopg.connect(servers.postgres, autocommit=True) as connection:
         connection.execute(f"drop database if exists {EMPTY} with (force)")
         connection.execute(f"create database {EMPTY}")
-        yield make_conninfo(servers.postgres, dbname=EMPTY)
+        yield urlsplit(servers.postgres)._replace(path=f"/{EMPTY}").geturl()
         connection.execute(f"drop database {EMPTY} with (force)")
 
 
@@ -72,7 +72,7 @@ def test_embedded_servers_of_another_process_are_found_by_the_data_directory(
 ) -> None:
     data_dir = tmp_path / ".settled"
     data_dir.mkdir()
-    found = {"postgres": as_url(database_url), "redis": servers.redis}
+    found = {"postgres": database_url, "redis": servers.redis}
     (data_dir / "servers.json").write_text(json.dumps(found))
     (tmp_path / "settled.toml").touch()
 
@@ -83,7 +83,9 @@ def test_embedded_servers_of_another_process_are_found_by_the_data_directory(
 
 @pytest.mark.parametrize("verb", ["status", "upgrade"])
 def test_a_database_that_is_away_is_told_as_such(tmp_path: Path, verb: str) -> None:
-    nowhere = configure(tmp_path, postgres="host=/nonexistent", redis="redis://127.0.0.1:1")
+    nowhere = configure(
+        tmp_path, postgres="postgresql:///none?host=/nonexistent", redis="redis://127.0.0.1:1"
+    )
 
     ended = settled("db", verb, folder=nowhere)
 

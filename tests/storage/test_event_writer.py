@@ -1,6 +1,7 @@
 """The receiver's insert, against a real PostgreSQL."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from secrets import token_hex
@@ -14,7 +15,8 @@ from service.domain.request import Kind
 from service.errors import Malformed, Unavailable
 from service.storage import event_writer
 from service.storage.database import Pool
-from service.storage.event_writer import SESSION, EventWriter, day_of
+from service.storage.event_rows import day_of
+from service.storage.event_writer import SESSION, EventWriter
 
 ARRIVED_AT = datetime(2026, 11, 20, 14, 31, tzinfo=UTC)
 
@@ -202,6 +204,23 @@ async def test_hot_keys_from_four_writers_neither_deadlock_nor_lose_a_trigger(
     assert await rows(pool, "select sum(wanted) from due") == [(4 * 4 * 20 * 10,)]
     deadlocks = "select deadlocks from pg_stat_database where datname = current_database()"
     assert await rows(pool, deadlocks) == [(0,)]
+
+
+async def test_the_same_event_ids_in_any_order_at_once_are_stored_once(
+    database_url: str, pool: Pool
+) -> None:
+    writers = [EventWriter(database_url) for _ in range(4)]
+    for writer in writers:
+        await writer.start()
+
+    for turn in range(20):
+        events = [event("hot", event_id=f"EV{turn}-{number}") for number in range(100)]
+        calls = (writer.store("gc", call(), random.sample(events, 100)) for writer in writers)
+        await asyncio.gather(*calls)
+    for writer in writers:
+        await writer.stop()
+
+    assert await wanted(pool, "hot") == 20 * 100
 
 
 @pytest.mark.parametrize(

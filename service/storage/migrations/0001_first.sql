@@ -24,7 +24,8 @@ create table budgets (
 
 -- Grants up to `wanted` calls so that no window of `window_seconds` holds more than `calls_max`.
 -- Answers how many were granted, how many this window has used, and when the next call fits.
--- A paused account gets nothing before its pause ends, and then one call at a time to try.
+-- A paused account gets nothing before its pause ends, and then one call in 15 s to try, until
+-- one is answered.
 create function draw_calls(
     the_account text, the_share text, wanted integer, calls_max integer, window_seconds float8,
     out granted integer, out used integer, out wait_seconds float8, out paused boolean
@@ -32,6 +33,7 @@ create function draw_calls(
 declare
     at_time timestamptz;
     since   timestamptz;
+    trying  timestamptz;
     until   timestamptz;
     times   timestamptz[];
     calls   integer[];
@@ -47,20 +49,26 @@ begin
         used := 0;
         wait_seconds := extract(epoch from until - at_time);
         return;
-    elsif paused then
-        wanted := least(wanted, 1);
     end if;
-    while coalesce(array_length(times, 1), 0) > 0 and times[1] <= since loop
+    trying := case when paused then at_time - interval '15 s' else at_time end;
+    while coalesce(array_length(times, 1), 0) > 0 and times[1] <= least(since, trying) loop
         times := times[2:];
         calls := calls[2:];
     end loop;
-    used := coalesce((select sum(c) from unnest(calls) as c), 0);
+    used := coalesce((select sum(c) from unnest(times, calls) as s (t, c) where t > since), 0);
     granted := greatest(0, least(wanted, calls_max - used));
+    if paused then
+        granted := case when exists (select from unnest(times) as t
+                                      where t > greatest(until, trying))
+                        then 0 else least(granted, 1) end;
+    end if;
     wait_seconds := 0;
     if granted > 0 then
         times := times || at_time;
         calls := calls || granted;
         used := used + granted;
+    elsif paused then
+        wait_seconds := 1;
     elsif array_length(times, 1) > 0 then
         wait_seconds := window_seconds - extract(epoch from at_time - times[1]);
     end if;
@@ -328,13 +336,15 @@ create table windows (
 create index windows_open on windows (account, until) where finished_at is null;
 create index windows_of_account on windows (account, until);
 
--- Provider sessions, shared by all workers.
-create table tokens (
-    account    text        not null,
-    name       text        not null,
-    value      bytea       not null,
-    expires_at timestamptz not null,
-    primary key (account, name)
+-- Provider sessions, shared by all workers. number names a session, so that whoever was refused
+-- can say which one is spent.
+create table sessions (
+    account      text        primary key references accounts (name),
+    number       bigint      not null default 0,
+    values       jsonb       not null default '{}',
+    opened_at    timestamptz not null default '-infinity',
+    expires_at   timestamptz not null default '-infinity',
+    leased_until timestamptz not null default '-infinity'
 );
 
 create table idempotency_keys (

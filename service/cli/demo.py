@@ -1,0 +1,110 @@
+"""`settled demo`: the whole story on this machine, without any account at a provider.
+
+Real processes, a real database, a fake provider and a fake ERP: orders are paid, refunded and
+charged back while webhooks get lost, doubled, late and out of order. In the end every status and
+amount must equal the sandbox's own ledger of money, and the ERP must have been told everything
+once and in order.
+"""
+
+import asyncio
+import signal
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from service.cli.demo_plan import BREAKS, FAULTS_DEFAULT, Plan, parse_faults
+from service.cli.exits import ProblemFound
+
+if TYPE_CHECKING:
+    from service.cli.demo_processes import Processes
+
+WATCH_SECONDS = 0.25
+
+
+def _faults(_context: click.Context, _parameter: click.Parameter, text: str) -> dict[str, float]:
+    try:
+        return parse_faults(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command()
+@click.option("--orders", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same stories.")
+@click.option(
+    "--faults",
+    callback=_faults,
+    default=FAULTS_DEFAULT,
+    show_default=True,
+    help="Rates of webhooks that go wrong on their way; what is not named is off.",
+)
+@click.option("--stay", is_flag=True, help="Leave it running until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
+@click.option(
+    "--break",
+    "broken",
+    type=click.Choice(list(BREAKS)),
+    metavar="NAME",
+    help=f"Plant a defect, which must be found: {', '.join(BREAKS)}.",
+)
+def demo(
+    orders: int,
+    seed: int,
+    faults: dict[str, float],
+    stay: bool,
+    as_json: bool,
+    broken: str | None,
+) -> None:
+    """Play orders from webhook to ERP, without any account; exit 6 if anything went wrong.
+
+    Example: settled demo --orders 500 --faults drop=0.2,duplicate=0.2,reorder=0.2
+    """
+    from service.cli.demo_processes import running
+    from service.cli.demo_progress import narrator
+    from service.cli.demo_report import report_of, show_report
+    from service.cli.demo_stage import play
+    from service.cli.output import show_object
+
+    started_at = datetime.now(UTC)
+    # Told to end, we end as with Ctrl-C: nothing stays behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    plan = Plan(orders, seed, faults, broken)
+    with running(plan, keep_folder=stay) as processes:
+        with narrator(orders) as telling:
+            telling.say(f"playing {orders} orders with seed {seed} in {processes.folder}")
+            ending = asyncio.run(play(plan, processes, show=telling.show, started_at=started_at))
+        if as_json:
+            show_object(report_of(ending))
+        else:
+            show_report(ending)
+        if stay:
+            _say_where(processes)
+            asyncio.run(_stay(processes))
+    if ending.failed:
+        raise ProblemFound(f"does not hold: {', '.join(ending.failed)}")
+
+
+def _say_where(processes: "Processes") -> None:
+    """Tell where everything is, on stderr: stdout is for the report."""
+    for name, value in (
+        ("API", f"{processes.product_url}/v1/orders"),
+        ("API key", processes.keys.api_key),
+        ("sandbox", f"{processes.sandbox_url}/sandbox/stories"),
+        ("settings", processes.folder / "settled.toml"),
+    ):
+        click.echo(f"{name.ljust(10)}{value}", err=True)
+    click.echo("Ctrl-C ends it", err=True)
+
+
+async def _stay(processes: "Processes") -> None:
+    """Return when told to end. Raises Unavailable when a process ends before."""
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    while not told.is_set():
+        processes.check()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WATCH_SECONDS):
+                await told.wait()

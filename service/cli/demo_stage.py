@@ -1,0 +1,272 @@
+"""Plays a demo: orders at the provider, registrations from the ERP, and the wait for the end."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from service.cli.demo_api import (
+    Api,
+    Arrival,
+    Created,
+    Endpoint,
+    Feed,
+    Inbox,
+    Latency,
+    Message,
+    Page,
+    State,
+    Stats,
+    Truth,
+)
+from service.cli.demo_checks import (
+    Check,
+    Drift,
+    check_sequence,
+    check_state,
+    check_told_once,
+    check_webhooks,
+    find_drift,
+    transitions_by_cause,
+)
+from service.cli.demo_plan import Introduction, Plan, PlannedOrder
+from service.cli.demo_processes import ACCOUNT, Processes
+from service.errors import Unavailable
+
+PROJECT_ID = "405d8375-3514-403b-8c43-83ae74cfe0e9"
+CURRENCY = "EUR"
+
+# A refused webhook comes again after half a second instead of two minutes: none should be.
+TIME_SCALE = 1 / 240
+
+# Between two looks at what only asking tells.
+LOOK_SECONDS = 0.25
+
+# A process that is just ending says more than the connection that broke: we wait for its end.
+LAST_WORDS_SECONDS = 0.5
+
+# The defects that the sandbox's ERP has a switch for.
+ERP_DEFECTS = {"drop-notification": {"forget": 1}, "double-notification": {"double": 1}}
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How far a demo is."""
+
+    introduced: int
+    played: int
+    webhooks: int
+    transitions: int
+    notifications: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What sandbox and product told at one moment. backlog is what the ERP still waits for."""
+
+    stats: Stats
+    requests: int
+    orders: int
+    drifting: Sequence[Drift]
+    backlog: int
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the product knows what the ledger says and has told all of it."""
+        return self.stats.is_quiet and not self.drifting and not self.backlog
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a demo ended. stories are by the provider's id of the order."""
+
+    plan: Plan
+    stories: Mapping[str, str]
+    picture: Picture
+    latency: Latency
+    feed: Sequence[Message]
+    arrivals: Sequence[Arrival]
+    checks: Sequence[Check]
+    started_at: datetime
+    ended_at: datetime
+
+    @property
+    def failed(self) -> list[str]:
+        """The names of the checks that do not hold."""
+        return [check.name for check in self.checks if not check.ok]
+
+
+async def play(
+    plan: Plan, processes: Processes, *, show: Callable[[Score], None], started_at: datetime
+) -> Ending:
+    """Play a plan to its end and judge it.
+
+    show is called with the score whenever there is news of it. Raises Unavailable as soon as a
+    process has ended, or does not come up.
+    """
+    async with (
+        Api(processes.sandbox_url) as sandbox,
+        Api(processes.product_url, key=processes.keys.api_key) as product,
+    ):
+        stage = Stage(plan, processes, sandbox, product, show)
+        try:
+            await processes.sandbox.wait_until_ready()
+            # The product looks through the account's list as soon as it is up.
+            orders = await stage.open()
+            await processes.product.wait_until_ready()
+            for order in orders:
+                await stage.introduce(order)
+            picture = await stage.wait()
+            latency = await sandbox.get("/sandbox/latency", Latency)
+        except Unavailable:
+            await asyncio.sleep(LAST_WORDS_SECONDS)
+            processes.check()
+            raise
+    feed, arrivals = stage.feed.messages, stage.inbox.arrivals
+    checks = (
+        check_state(picture.drifting, orders=picture.orders, requests=picture.requests),
+        check_told_once(feed, arrivals),
+        check_sequence(arrivals),
+        check_webhooks(picture.stats.webhooks),
+    )
+    return Ending(
+        plan,
+        stage.stories,
+        picture,
+        latency,
+        feed,
+        arrivals,
+        checks,
+        started_at,
+        ended_at=datetime.now(UTC),
+    )
+
+
+class Stage:
+    """One demo under way: makes orders, registers them, looks and compares."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        processes: Processes,
+        sandbox: Api,
+        product: Api,
+        show: Callable[[Score], None],
+    ) -> None:
+        self._plan = plan
+        self._processes = processes
+        self._sandbox = sandbox
+        self._product = product
+        self._show = show
+        self._shown_at = 0.0
+        self._registered: set[str] = set()
+        self.stories: dict[str, str] = {}  # by the provider's id of the order
+        self.feed = Feed(product)
+        self.inbox = Inbox(sandbox)
+
+    async def open(self) -> list[PlannedOrder]:
+        """Open the account at the provider and the ERP's door; return the orders to play."""
+        keys, broken = self._processes.keys, self._plan.broken
+        await self._sandbox.post("/sandbox/erp/secrets", {"secrets": [keys.erp_secret]})
+        await self._sandbox.post("/sandbox/erp/behaviour", ERP_DEFECTS.get(broken or "", {}))
+        wrong_path = "/elsewhere" if broken == "refuse-webhooks" else ""
+        account = {
+            "name": ACCOUNT,
+            "api_key": keys.provider_key,
+            "project_id": PROJECT_ID,
+            "webhook_url": self._processes.webhook_url + wrong_path,
+            "faults": self._plan.webhook_faults,
+            "seed": self._plan.seed,
+            "time_scale": TIME_SCALE,
+        }
+        await self._sandbox.post("/sandbox/accounts", account)
+        return self._plan.deal(await self._sandbox.get("/sandbox/stories", list[str]))
+
+    async def introduce(self, order: PlannedOrder) -> None:
+        """Begin an order's story, and let the ERP register it if and when its plan says so."""
+        self._processes.check()
+        if order.introduction is Introduction.BEFORE_REQUEST:
+            await self._register(order, [])
+        provider_id = await self._create(order)
+        if order.introduction is Introduction.WITH_REQUEST:
+            request = {"account": ACCOUNT, "kind": "order", "provider_id": provider_id}
+            await self._register(order, [request])
+        if self._plan.broken == "wrong-ledger" and not self.stories:
+            unseen = {"order_id": provider_id, "amount": 1}
+            await self._sandbox.post(f"/sandbox/accounts/{ACCOUNT}/unseen", unseen)
+        self.stories[provider_id] = order.story
+        if time.monotonic() - self._shown_at > LOOK_SECONDS:
+            await self._look(wait_seconds=0)
+
+    async def wait(self) -> Picture:
+        """Wait for the last webhook, then until all is settled or nothing moves for too long.
+
+        What moves is a notification, or an order that stops or starts to differ from the ledger.
+        """
+        gives_up_at = time.monotonic() + self._plan.seconds_max
+        while not (await self._look(wait_seconds=1)).is_quiet and time.monotonic() < gives_up_at:
+            pass
+        moved_at, seen = time.monotonic(), None
+        while True:
+            picture = await self._picture()
+            marks = (len(self.feed.messages), len(self.inbox.arrivals), picture.drifting)
+            if marks != seen:
+                moved_at, seen = time.monotonic(), marks
+            stuck_at = min(gives_up_at, moved_at + self._plan.patience_seconds)
+            if picture.is_settled or time.monotonic() > stuck_at:
+                await self._look(wait_seconds=0)
+                return picture
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _create(self, order: PlannedOrder) -> str:
+        """Have the provider make an order and begin its story; return the provider's id."""
+        asked = {
+            "reference": order.reference,
+            "story": order.story,
+            "amount": order.amount,
+            "currency": CURRENCY,
+        }
+        answer = await self._sandbox.post(f"/sandbox/accounts/{ACCOUNT}/orders", asked)
+        (created,) = msgspec.json.decode(answer, type=list[Created])
+        return created.order_id
+
+    async def _register(self, order: PlannedOrder, requests: Sequence[object]) -> None:
+        self._registered.add(order.reference)
+        amount = {"currency": CURRENCY, "minor": order.amount}
+        asked = {"reference": order.reference, "amount": amount, "requests": requests}
+        await self._product.post("/v1/orders", asked)
+
+    async def _look(self, *, wait_seconds: int) -> Stats:
+        """Read on in feed and inbox and show the score.
+
+        Waits up to wait_seconds for all stories and webhooks to be over.
+        """
+        self._processes.check()
+        stats = await self._sandbox.get("/sandbox/stats", Stats, wait=wait_seconds)
+        await self.feed.read_on()
+        await self.inbox.read_on()
+        self._shown_at = time.monotonic()
+        self._show(
+            Score(
+                introduced=len(self.stories),
+                played=len(self.stories) - stats.playing,
+                webhooks=stats.webhooks.sent,
+                transitions=transitions_by_cause(self.feed.messages).total(),
+                notifications=len(self.inbox.arrivals),
+            )
+        )
+        return stats
+
+    async def _picture(self) -> Picture:
+        """Compare what the product knows with the ledger."""
+        stats = await self._look(wait_seconds=0)
+        truths = await self._sandbox.get("/sandbox/truth", list[Truth])
+        requests = await self._product.pages("/v1/requests", Page[State])
+        orders = await self._product.pages("/v1/orders", Page[State])
+        endpoints = await self._product.get("/v1/endpoints", Page[Endpoint])
+        drifting = find_drift(truths, requests, orders, registered=frozenset(self._registered))
+        backlog = sum(endpoint.backlog for endpoint in endpoints.data)
+        return Picture(stats, len(requests), len(orders), drifting, backlog)

@@ -1,0 +1,100 @@
+"""The rows that a call becomes, and the one statement that stores them and makes work of them.
+
+The body of a call is kept once, with its first event; the call's other events carry no bytes
+and the same body_sha256, account and received_at, by which the body is found.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from itertools import chain, repeat
+
+from service.domain.event import Call, Event
+from service.storage.identifiers import new_id
+
+# How far an event's own day may lie from the day it arrives: there are partitions for that long.
+# Source: LAYOUT.md, "Partitions of events".
+DAYS_BACK = timedelta(days=35)
+DAYS_AHEAD = timedelta(days=1)
+
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
+
+# The columns of STORE, in its order.
+Row = tuple[
+    date, str, str, str | None, str | None, str | None, datetime, str, str | None, bytes, bytes,
+    str | None,
+]  # fmt: skip
+
+
+def rows_of(account: str, call: Call, events: Sequence[Event]) -> list[Row]:
+    """Return one row of the table events for each event of a call."""
+    body_sha256 = hashlib.sha256(call.body).digest()
+    traceparent = call.headers.get("traceparent", "")
+    traced = traceparent if _TRACEPARENT.fullmatch(traceparent) else None
+    bodies = chain([call.body], repeat(b""))
+    return [
+        (
+            day_of(event.created_at, received_at=call.received_at),
+            new_id("evt"),
+            account,
+            event.kind and event.kind.value,
+            event.provider_id,
+            event.event_id,
+            call.received_at,
+            event.verdict.value,
+            event.reason,
+            body_sha256,
+            body,
+            traced,
+        )
+        for event, body in zip(events, bodies, strict=False)
+    ]
+
+
+def day_of(created_at: datetime | None, *, received_at: datetime) -> date:
+    """Return the partition of an event: the same for each redelivery, so that it is found again.
+
+    That is the day on which the provider made it, in UTC, from 35 days ago to tomorrow; without
+    such a time the day of arrival.
+    """
+    if created_at is None:
+        created_at = received_at
+    kept = min(max(created_at, received_at - DAYS_BACK), received_at + DAYS_AHEAD)
+    return kept.astimezone(UTC).date()
+
+
+# Both inserts go in the order of the key that they lock: unsorted locks deadlock.
+# Source: PERFORMANCE.md, section 0, number 8.
+STORE = """
+with stored as (
+    insert into events (day, id, account, kind, provider_id, event_id, received_at, verdict,
+                        reason, body_sha256, body, traceparent)
+    select day, id, account, kind, provider_id, event_id, received_at, verdict,
+           reason, body_sha256, body, traceparent
+      from unnest(%b::date[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
+                  %b::timestamptz[], %b::text[], %b::text[], %b::bytea[], %b::bytea[],
+                  %b::text[])
+           as item (day, id, account, kind, provider_id, event_id, received_at, verdict,
+                    reason, body_sha256, body, traceparent)
+     order by account, event_id, day
+    on conflict (account, event_id, day) where event_id is not null do nothing
+    returning account, kind, provider_id, verdict
+), named as (
+    select account, kind, provider_id, count(*) as times
+      from stored
+     where verdict = 'accepted' and kind is not null and provider_id is not null
+     group by account, kind, provider_id
+)
+insert into due (account, kind, provider_id, wanted, urgency, observed_by)
+select account, kind, provider_id, times, 2, 'webhook'
+  from named
+ order by account, kind, provider_id
+on conflict (account, kind, provider_id) do update
+   set wanted = due.wanted + excluded.wanted,
+       due_at = least(due.due_at, greatest(now(), due.not_before)),
+       observed_by = 'webhook',
+       rereads = 0,
+       urgency = case when due.known then 0 else 2 end,
+       parked = null
+"""

@@ -1,0 +1,16 @@
+"""An empty world for every test that asks."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from service.storage.database import Pool
+from tests.emptied import emptied as emptied
+from tests.emptied import shared_url as shared_url
+from tests.flow.world import World, world_on
+
+
+@pytest.fixture
+async def world(emptied: Pool) -> AsyncIterator[World]:
+    async with world_on(emptied) as made:
+        yield made
