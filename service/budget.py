@@ -24,8 +24,9 @@ POLL_SHARE = 0.7
 # Unknown ids that the provider does not know cost at most one call in ten.
 DISCOVERY_SHARE = 0.1
 
-# A wide budget is drawn in slices of a tenth of the window, which saves statements; a narrow one
-# is drawn call by call.
+# A wide budget is drawn in slices, which saves statements: twice what the last one was used for,
+# at most a tenth of the window. What is drawn and not used is lost to everybody, so few calls are
+# drawn few at a time; a narrow budget is drawn call by call.
 SLICES = 10
 
 # Calls in hand are used or forgotten within the time of a slice, at most a second: no worker
@@ -35,11 +36,15 @@ KEPT_SECONDS_MAX = 1.0
 
 @dataclass
 class _Purse:
-    """Calls drawn and not yet used, by one process, for one account and purpose."""
+    """Calls drawn and not yet used, by one process, for one account and purpose.
+
+    used counts the calls taken since they were last drawn.
+    """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     waiting: int = 0
     left: int = 0
+    used: int = 0
     left_until: float = 0.0
     empty_until: float = 0.0
     denied: int = 0
@@ -106,6 +111,7 @@ class CallBudget:
                     wait_seconds = _wait(purse, limit, time.monotonic())
                     raise NotAllowedYet("budget", retry_after_seconds=wait_seconds)
                 purse.left -= 1
+                purse.used += 1
         finally:
             purse.waiting -= 1
 
@@ -118,18 +124,20 @@ class CallBudget:
         that: the provider never sees more than the limit in any window of its own.
         """
         kept_seconds = _kept_seconds(account.limit)
+        slice_calls = min(2 * purse.used, limit.count // SLICES)
         async with connected(self._pool) as connection:
             grant = await draw_calls(
                 connection,
                 account.name,
                 share=share,
-                wanted=max(purse.waiting, limit.count // SLICES, 1),
+                wanted=max(purse.waiting, slice_calls, 1),
                 calls_max=limit.count,
                 window_seconds=limit.seconds + kept_seconds,
             )
         now = time.monotonic()
         purse.on_probation = grant.paused
         purse.left = grant.granted
+        purse.used = 0
         purse.left_until = now + kept_seconds
         if grant.granted:
             purse.denied = 0

@@ -24,7 +24,14 @@ from service.errors import (
     Unavailable,
     Unreadable,
 )
-from service.providers import Exchange, NeedsSession, Provider, Session, TellsLimits
+from service.providers import (
+    Exchange,
+    NeedsSession,
+    Provider,
+    ReadsStatus,
+    Session,
+    TellsLimits,
+)
 from service.settings import Account, Rate
 from service.wire import Wire
 
@@ -109,12 +116,16 @@ async def fetch(
     """Run an exchange to its end, at most 15 s.
 
     Raises NotAllowedYet before the first call when the budget is used up, Unavailable,
-    TooManyCalls, Unauthorised, NotFoundThere or Unreadable. The generator may catch
-    NotFoundThere for a secondary read. A refused session is renewed once.
+    TooManyCalls, Unauthorised, NotFoundThere or Unreadable. The generator may catch what an
+    answer's status comes to, such as NotFoundThere for a secondary read. A refused session is
+    renewed once.
     """
-    await line.draw(account, purpose)
     try:
         async with asyncio.timeout(EXCHANGE_SECONDS_MAX):
+            if line.sessions is not None and isinstance(account.provider, NeedsSession):
+                # First, because opening one takes time, and a call is drawn to be used at once.
+                await line.sessions.current(account)
+            await line.draw(account, purpose)
             return await _run(account, exchange, line=line, purpose=purpose)
     except TimeoutError as error:
         raise Unavailable("exchange_timeout") from error
@@ -145,7 +156,7 @@ async def _run(
         purpose = "poll" if purpose == "discovery" else purpose
         evidence.append(_evidence(request, response))
         hold_seconds = max(hold_seconds, _hold_seconds(account, response))
-        step = _next_step(exchange, response, hold_seconds)
+        step = _next_step(account, exchange, response, hold_seconds)
 
 
 async def _send(
@@ -182,27 +193,33 @@ def _hold_seconds(account: ConnectedAccount, response: httpx.Response) -> float:
 
 
 def _next_step(
-    exchange: Exchange[T], response: httpx.Response, hold_seconds: float
+    account: ConnectedAccount, exchange: Exchange[T], response: httpx.Response, hold_seconds: float
 ) -> Callable[[], httpx.Request]:
-    if response.status_code == httpx.codes.NOT_FOUND:
-        return lambda: exchange.throw(NotFoundThere("http_404"))
-    _raise_for_status(response, hold_seconds)
+    error = _error_in(account, response, hold_seconds)
+    if error is not None:
+        return lambda: exchange.throw(error)
     return lambda: exchange.send(response)
 
 
-def _raise_for_status(response: httpx.Response, hold_seconds: float) -> None:
-    """Map a status to our errors. Source: CONTRACT.md, section 3, last paragraph."""
-    status = response.status_code
+def _error_in(
+    account: ConnectedAccount, response: httpx.Response, hold_seconds: float
+) -> SettledError | None:
+    """Return what a status comes to. Source: CONTRACT.md, section 3, last paragraph."""
+    provider, status = account.provider, response.status_code
+    if isinstance(provider, ReadsStatus) and (own := provider.error_for(response)) is not None:
+        return own
     if 200 <= status < 300:
-        return
+        return None
     if status in (401, 403):
-        raise Unauthorised(f"http_{status}")
+        return Unauthorised(f"http_{status}")
+    if status == 404:
+        return NotFoundThere("http_404")
     if status == 429:
         wait = parse_retry_after(response.headers.get("retry-after", ""), now=datetime.now(UTC))
-        raise TooManyCalls("http_429", retry_after_seconds=wait or hold_seconds or None)
+        return TooManyCalls("http_429", retry_after_seconds=wait or hold_seconds or None)
     if status >= 500 or status in (408, 425) or 300 <= status < 400:
-        raise Unavailable(f"http_{status}")
-    raise Unreadable(f"http_{status}")
+        return Unavailable(f"http_{status}")
+    return Unreadable(f"http_{status}")
 
 
 async def _draw_when_allowed(account: ConnectedAccount, purpose: Purpose, draw: Draw) -> None:

@@ -7,7 +7,11 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from service.providers import AccountContext, Provider
+from service.providers.bunq import Bunq, BunqKeys
 from service.providers.ginger import Ginger, GingerKeys
+from service.providers.gocardless import GoCardless, GoCardlessKeys
+from service.providers.ing_payment_request import IngKeys, IngPaymentRequest
+from service.providers.payment_requests_v2 import PaymentRequestsV2, PaymentRequestsV2Keys
 from service.settings import Section
 
 
@@ -31,6 +35,20 @@ class Factory:
 
 PROVIDERS: Final[Mapping[str, Factory]] = MappingProxyType(
     {
+        "bunq": Factory(BunqKeys, Bunq, default_limit="3/3s", needs_webhook_token=True),
         "ginger": Factory(GingerKeys, Ginger, default_limit="5/s", needs_webhook_token=True),
+        "gocardless": Factory(
+            GoCardlessKeys, GoCardless, default_limit="1000/m", needs_webhook_token=False
+        ),
+        "ing_payment_request": Factory(
+            IngKeys,
+            IngPaymentRequest,
+            default_limit="2/s",
+            needs_webhook_token=False,
+            certificate=lambda keys: keys.certificate,
+        ),
+        "payment_requests_v2": Factory(
+            PaymentRequestsV2Keys, PaymentRequestsV2, default_limit="1/s", needs_webhook_token=False
+        ),
     }
 )

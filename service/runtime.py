@@ -177,6 +177,7 @@ def _connect(account: Account, settings: Settings, where: str) -> ConnectedAccou
         words=_words(account, settings, where),
         live=live,
         reference_from=account.reference_from,
+        paid_is_settled=account.paid_is_settled,
     )
     keys = account.keys_as(factory.keys)
     limit = account.limit or parse_rate(factory.default_limit)

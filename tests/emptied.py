@@ -1,4 +1,4 @@
-"""A database that tests share one after the other: emptied before each, for making one takes long."""
+"""A database that tests share one after the other, emptied before each: making one takes long."""
 
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
@@ -34,7 +34,7 @@ async def emptied(shared_url: str) -> AsyncIterator[Pool]:
 
 
 def _empty(url: str) -> None:
-    """Delete all rows, history too: as a replica, a session runs no triggers and no foreign keys."""
+    """Delete all rows, history too: a session that acts as a replica runs no triggers."""
     with psycopg.connect(url) as connection:
         connection.execute("set session_replication_role = replica")
         connection.execute("set statement_timeout = '20s'")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import Misconfigured
+from service.errors import Misconfigured, Unavailable
 from service.settings import (
     Endpoint,
     Expected,
@@ -174,6 +174,32 @@ def test_a_secret_may_be_written_named_or_kept_in_a_file(tmp_path: Path) -> None
     assert keys_of('api_key_env = "KEY"', {"KEY": "named"}).api_key.reveal() == "named"
     from_file = keys_of(f'api_key_file = "{file}"').api_key
     assert (from_file.reveal(), from_file.file) == ("from a file", file)
+
+
+def test_a_secret_in_a_file_can_be_read_again_and_any_other_stays_what_it_is(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("yesterday\n")
+    secret = keys_of(f'api_key_file = "{file}"').api_key
+    file.write_text("today\r\n")
+
+    assert (secret.reread(), secret.reread().file) == (Secret("today"), file)
+    assert secret.reveal() == "yesterday"
+    assert Secret("written").reread() == Secret("written")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff\xfe"])
+def test_a_secret_whose_file_holds_none_for_now_is_unavailable(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("yesterday")
+    secret = keys_of(f'api_key_file = "{file}"').api_key
+    file.unlink() if content is None else file.write_bytes(content)
+
+    with pytest.raises(Unavailable, match="secret_file_unreadable"):
+        secret.reread()
 
 
 def test_a_list_of_secrets_keeps_its_order(tmp_path: Path) -> None:

@@ -13,8 +13,7 @@ from service.flow.sweep import sweep
 from service.flow.sync import sync_due
 from service.nudge import DELIVER, SWEEP, SYNC
 from service.runtime import Runtime, utc_now
-from service.storage.unit_of_work import connected
-from service.storage.workers import forget_worker, note_progress
+from service.storage.workers import forget_worker, note_worker
 
 log = structlog.get_logger()
 
@@ -99,7 +98,7 @@ class Drains:
 
     async def _answer(self, task: str, drain: Callable[[], Awaitable[int]]) -> None:
         bell = self._bells[task]
-        while True:
+        while not self._stopping.is_set():
             await bell.wait()
             if self._stopping.is_set():
                 return
@@ -117,19 +116,18 @@ class Drains:
         self._progressed = True
 
     async def _report(self) -> None:
-        """Say every few seconds whether this process got anywhere; a stuck one says nothing."""
+        """Say every few seconds that this process lives, and whether it got anywhere."""
+        url = self._runtime.urls.postgres
         while not self._stopping.is_set():
-            if self._progressed:
-                self._progressed = False
-                try:
-                    async with connected(self._runtime.pool) as connection:
-                        await note_progress(connection, pid=os.getpid())
-                except Unavailable as error:
-                    log.warning("progress.postponed", reason=error.detail)
+            progressed, self._progressed = self._progressed, False
+            try:
+                await note_worker(url, pid=os.getpid(), progressed=progressed)
+            except Unavailable as error:
+                self._progressed |= progressed
+                log.warning("progress.postponed", reason=error.detail)
             await self._pause(PROGRESS_SECONDS)
         try:
-            async with connected(self._runtime.pool) as connection:
-                await forget_worker(connection, pid=os.getpid())
+            await forget_worker(url, pid=os.getpid())
         except Unavailable as error:
             log.warning("progress.kept", reason=error.detail)
 

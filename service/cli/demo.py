@@ -8,19 +8,31 @@ once and in order.
 
 import asyncio
 import signal
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from service.cli.demo_plan import BREAKS, FAULTS_DEFAULT, Plan, parse_faults
+from service.cli.demo_plan import BREAKS, FAULTS, FAULTS_DEFAULT, Plan, parse_faults
 from service.cli.exits import ProblemFound
 
 if TYPE_CHECKING:
     from service.cli.demo_processes import Processes
 
 WATCH_SECONDS = 0.25
+
+
+def _listed(title: str, meanings: Mapping[str, str]) -> str:
+    """Return a list for the end of a help page, which keeps its lines as they are."""
+    lines = [f"  {name.ljust(20)}{meaning}" for name, meaning in meanings.items()]
+    return "\n".join(["\b", title, *lines])
+
+
+EPILOG = "\n\n".join(
+    (_listed("What may happen to a webhook:", FAULTS), _listed("Defects to plant:", BREAKS))
+)
 
 
 def _faults(_context: click.Context, _parameter: click.Parameter, text: str) -> dict[str, float]:
@@ -30,7 +42,7 @@ def _faults(_context: click.Context, _parameter: click.Parameter, text: str) -> 
         raise click.BadParameter(str(error)) from None
 
 
-@click.command()
+@click.command(epilog=EPILOG)
 @click.option("--orders", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same stories.")
 @click.option(
@@ -47,7 +59,7 @@ def _faults(_context: click.Context, _parameter: click.Parameter, text: str) -> 
     "broken",
     type=click.Choice(list(BREAKS)),
     metavar="NAME",
-    help=f"Plant a defect, which must be found: {', '.join(BREAKS)}.",
+    help="Plant a defect: the demo has to find it and end with 6.",
 )
 def demo(
     orders: int,
@@ -83,7 +95,9 @@ def demo(
             _say_where(processes)
             asyncio.run(_stay(processes))
     if ending.failed:
-        raise ProblemFound(f"does not hold: {', '.join(ending.failed)}")
+        raise ProblemFound(
+            f"does not hold: {', '.join(ending.failed)}; with --stay you can look into it"
+        )
 
 
 def _say_where(processes: "Processes") -> None:

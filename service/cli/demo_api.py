@@ -117,6 +117,12 @@ class State(Struct):
     taken_back: Amount | None = None
 
 
+class Coverage(Struct):
+    """How far the product has looked through an account's list; None before the first time."""
+
+    complete_up_to: datetime | None
+
+
 class Endpoint(Struct):
     backlog: int
 

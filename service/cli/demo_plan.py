@@ -17,12 +17,12 @@ BREAKS = {
     "drop-notification": "the ERP answers 204 to a notification and forgets it",
     "double-notification": "the ERP records a notification again under another id",
     "wrong-ledger": "the ledger has money that the provider never shows",
-    "skip-sweep": "half of the webhooks are lost and nothing looks for them",
+    "skip-sweep": "every webhook is lost and nothing looks for what it told",
     "refuse-webhooks": "the provider calls an address that we do not have",
 }
 
-# Lost webhooks are found by looking. With many orders we look less often: a laptop answers this
-# many reads a second beside everything else.
+# Lost webhooks are found by looking. With many orders we look at each less often: two cores have
+# this many reads a second to spare beside everything else.
 POLL_SECONDS_MIN = 1.5
 POLLS_PER_SECOND = 75
 POLL_SECONDS_NEVER = 3600.0
@@ -68,8 +68,8 @@ class Plan:
 
     @property
     def webhook_faults(self) -> Mapping[str, float]:
-        """The faults to set at the provider; nothing to find would be nothing to miss."""
-        return {"drop": 0.5} if self.broken == "skip-sweep" else self.faults
+        """The faults to set at the provider; what nobody looks for has to be lost first."""
+        return {"drop": 1.0} if self.broken == "skip-sweep" else self.faults
 
     @property
     def patience_seconds(self) -> float:

@@ -32,8 +32,6 @@ LOOK_SECONDS = 0.05
 # The product ends its workers within 25 s; the second signal hurries it.
 STOP_STEPS = ((signal.SIGTERM, 30.0), (signal.SIGTERM, 10.0))
 
-INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
-
 TAIL_LINES = 15
 
 READY = re.compile(r"^ready http://", flags=re.MULTILINE)
@@ -118,13 +116,8 @@ class Child:
             await asyncio.sleep(LOOK_SECONDS)
 
     def stop(self) -> None:
-        """End it, politely at first; a second Ctrl-C does not cut this short."""
-        before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
-        try:
-            embedded.stop(self._process, STOP_STEPS if self._process.poll() is None else ())
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        """End it, politely at first."""
+        embedded.stop(self._process, STOP_STEPS if self._process.poll() is None else ())
 
     def _said(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")
@@ -173,7 +166,7 @@ def running(plan: Plan, *, keep_folder: bool) -> Iterator[Processes]:
             cleanup.callback(child.stop)
             return child
 
-        yield Processes(
+        processes = Processes(
             sandbox=start("sandbox", "sandbox", "--listen", sandbox),
             product=start("product", "up", "--config", str(file)),
             sandbox_url=f"http://{sandbox}",
@@ -181,6 +174,8 @@ def running(plan: Plan, *, keep_folder: bool) -> Iterator[Processes]:
             keys=keys,
             folder=folder,
         )
+        cleanup.callback(_ignore_interrupts)
+        yield processes
 
 
 def configuration_of(plan: Plan, keys: Keys, *, sandbox: str, product: str) -> str:
@@ -192,6 +187,12 @@ def configuration_of(plan: Plan, keys: Keys, *, sandbox: str, product: str) -> s
         sandbox=sandbox,
         product=product,
     )
+
+
+def _ignore_interrupts() -> None:
+    """Let nothing cut the end short: a second Ctrl-C would leave processes and files behind."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _free_address() -> str:

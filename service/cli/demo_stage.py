@@ -11,6 +11,7 @@ import msgspec
 from service.cli.demo_api import (
     Api,
     Arrival,
+    Coverage,
     Created,
     Endpoint,
     Feed,
@@ -43,7 +44,7 @@ CURRENCY = "EUR"
 TIME_SCALE = 1 / 240
 
 # Between two looks at what only asking tells.
-LOOK_SECONDS = 0.25
+LOOK_SECONDS = 0.2
 
 # A process that is just ending says more than the connection that broke: we wait for its end.
 LAST_WORDS_SECONDS = 0.5
@@ -56,7 +57,6 @@ ERP_DEFECTS = {"drop-notification": {"forget": 1}, "double-notification": {"doub
 class Score:
     """How far a demo is."""
 
-    introduced: int
     played: int
     webhooks: int
     transitions: int
@@ -114,9 +114,9 @@ async def play(
         stage = Stage(plan, processes, sandbox, product, show)
         try:
             await processes.sandbox.wait_until_ready()
-            # The product looks through the account's list as soon as it is up.
             orders = await stage.open()
             await processes.product.wait_until_ready()
+            await stage.wait_for_first_sweep()
             for order in orders:
                 await stage.introduce(order)
             picture = await stage.wait()
@@ -185,6 +185,12 @@ class Stage:
         await self._sandbox.post("/sandbox/accounts", account)
         return self._plan.deal(await self._sandbox.get("/sandbox/stories", list[str]))
 
+    async def wait_for_first_sweep(self) -> None:
+        """Return once the product has looked through the account's list: its workers are up."""
+        while not (await self._product.get("/v1/coverage", Page[Coverage])).data[0].complete_up_to:
+            self._processes.check()
+            await asyncio.sleep(LOOK_SECONDS)
+
     async def introduce(self, order: PlannedOrder) -> None:
         """Begin an order's story, and let the ERP register it if and when its plan says so."""
         self._processes.check()
@@ -207,8 +213,9 @@ class Stage:
         What moves is a notification, or an order that stops or starts to differ from the ledger.
         """
         gives_up_at = time.monotonic() + self._plan.seconds_max
-        while not (await self._look(wait_seconds=1)).is_quiet and time.monotonic() < gives_up_at:
-            pass
+        while not (await self._look(wait_seconds=1)).is_quiet:
+            if time.monotonic() > gives_up_at:
+                break
         moved_at, seen = time.monotonic(), None
         while True:
             picture = await self._picture()
@@ -251,7 +258,6 @@ class Stage:
         self._shown_at = time.monotonic()
         self._show(
             Score(
-                introduced=len(self.stories),
                 played=len(self.stories) - stats.playing,
                 webhooks=stats.webhooks.sent,
                 transitions=transitions_by_cause(self.feed.messages).total(),

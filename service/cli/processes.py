@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # What the receiver of an `up` that was killed a moment ago needs to give its address up.
 ADDRESS_SECONDS_MAX = 5.0
 
+# What a worker needs to say that it lives, once PostgreSQL is back: it does so every 5 s.
+GRACE_SECONDS = 15.0
+
 PORT_MAX = 65_535
 
 _config = click.option(
@@ -165,22 +168,28 @@ def _is_ready(url: str) -> bool:
 
 
 def _watchdog(configuration: "Settings") -> Callable[[], list[int]]:
-    """Return what asks for workers that live but do not work.
+    """Return what asks for workers that are there but do not work.
 
-    Nobody is stuck while PostgreSQL or Redis is away: then workers wait, as they must.
+    Nobody is stuck while PostgreSQL or Redis is away: then workers wait, as they must, and once
+    PostgreSQL is back they have a moment to say that they live.
     """
     from service.errors import Unavailable
     from service.nudge import Bell
     from service.runtime import find_servers
     from service.storage.workers import stuck_workers
 
+    answered_since: float | None = None
+
     def stuck() -> list[int]:
+        nonlocal answered_since
         try:
             urls = find_servers(configuration)
             pids = stuck_workers(urls.postgres)
         except Unavailable:
+            answered_since = None
             return []
-        if not pids:
+        answered_since = answered_since or time.monotonic()
+        if not pids or time.monotonic() - answered_since < GRACE_SECONDS:
             return []
         with closing(Bell(urls.redis)) as bell:
             return pids if bell.answers() else []

@@ -16,6 +16,7 @@ from service.domain.event import Call, Event
 from service.domain.money import Money
 from service.domain.request import Answer, Facts, Kind
 from service.domain.status import Status
+from service.errors import SettledError
 
 T = TypeVar("T")
 
@@ -28,13 +29,14 @@ class AccountContext:
     """What an adapter may know of its surroundings besides its own keys.
 
     words are the account's own, which go over the built-in table. live is true where the
-    configuration's mode is "live".
+    configuration's mode is "live". paid_is_settled is true where the account is credited at once.
     """
 
     name: str
     words: Mapping[str, Status]
     live: bool
     reference_from: str | None = None
+    paid_is_settled: bool = False
 
 
 class Provider(Protocol):
@@ -71,10 +73,14 @@ class Session:
 
     values may hold more than the token: whatever the next opening needs, such as the keys of an
     installation made once. They are kept in the database, so they are as secret as the database.
+    One that expires in 0 seconds is a step on the way: it is kept, so that it is never made
+    twice, and opening goes on from there. counts is False for a step after which the next may
+    follow at once.
     """
 
     values: Mapping[str, str]
     expires_in_seconds: float
+    counts: bool = True
 
 
 @runtime_checkable
@@ -111,6 +117,15 @@ class LagsBehind(Protocol):
 
     # Seconds after the end at which a request is looked at again.
     looks_after_end: tuple[float, ...]
+
+
+@runtime_checkable
+class ReadsStatus(Protocol):
+    """Uses HTTP statuses of its own."""
+
+    def error_for(self, response: httpx.Response) -> SettledError | None:
+        """Return what an answer's status means, None where it means what it means everywhere."""
+        ...
 
 
 @runtime_checkable

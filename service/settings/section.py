@@ -151,13 +151,12 @@ def _read_secret(name: str, key: str, value: object, place: Place) -> Secret:
 def read_secret_file(file: Path, place: Place) -> Secret:
     """Return what stands in file, without the end of its last line. Raises Misconfigured."""
     try:
-        text = file.read_text(encoding="utf-8").rstrip("\r\n")
+        return Secret.read(file)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise place.wrong(f"a readable file at {file} ({reason})") from error
-    if not text:
-        raise place.wrong(f"a secret in {file}, which is empty")
-    return Secret(text, file=file)
+    except Expected as error:
+        raise place.wrong(f"a secret in {file}, which is empty") from error
 
 
 def read_value(kind: Any, value: object, place: Place) -> Any:

@@ -9,9 +9,11 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
 from service.domain.signature import key_of
+from service.errors import Unavailable
 
 SHORT_UNITS = {
     "ms": timedelta(milliseconds=1),
@@ -58,6 +60,27 @@ class Secret:
             raise Expected("a secret that is not empty")
         self._text = text
         self.file = file
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """Read what stands in file, without the end of its last line.
+
+        Raises OSError, UnicodeDecodeError, or Expected where it is empty.
+        """
+        return cls(file.read_text(encoding="utf-8").rstrip("\r\n"), file=file)
+
+    def reread(self) -> Self:
+        """Return the secret that stands in the file now; itself where it came from none.
+
+        Raises Unavailable while there is none: a file that is being replaced may be away or
+        empty for a moment.
+        """
+        if self.file is None:
+            return self
+        try:
+            return self.read(self.file)
+        except (OSError, ValueError) as error:
+            raise Unavailable("secret_file_unreadable") from error
 
     def reveal(self) -> str:
         return self._text

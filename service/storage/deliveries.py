@@ -97,23 +97,24 @@ class Deliveries:
         """Return the endpoints to which something may go now, as far as is known without a lock.
 
         That is the first waiting delivery of a request or order once its time has come, and for
-        a probe any that waits.
+        a probe any that waits. Both here and in `claim` the first is asked for with min, never
+        with `not exists`: that becomes a join, which the planner runs through all that wait.
         """
         cursor = await self._connection.execute(
             """
             select name from endpoints as e
              where configured and state <> 'paused'
                and (state in ('open', 'draining') or probe_at <= now())
-               and exists (select from deliveries as d
-                            where d.endpoint = e.name and d.state = 'waiting'
-                              and (d.due_at <= now() or e.state in ('on_hold', 'probing'))
-                              and d.leased_until <= now()
-                              and not exists (
-                                  select from deliveries as earlier
-                                   where earlier.endpoint = d.endpoint
-                                     and earlier.subject_id = d.subject_id
-                                     and earlier.state = 'waiting'
-                                     and earlier.sequence < d.sequence))
+               and (select true from deliveries as d
+                     where d.endpoint = e.name and d.closed_at is null
+                       and (d.due_at <= now() or e.state in ('on_hold', 'probing'))
+                       and d.leased_until <= now()
+                       and d.sequence = (
+                           select min(first.sequence) from deliveries as first
+                            where first.endpoint = d.endpoint
+                              and first.subject_id = d.subject_id
+                              and first.state = 'waiting')
+                     limit 1)
              order by name
             """
         )
@@ -156,7 +157,7 @@ class Deliveries:
         """Return how many deliveries to an endpoint are leased, over all workers."""
         cursor = await self._connection.execute(
             "select count(*) from deliveries"
-            " where endpoint = %s and state = 'waiting' and leased_until > now()",
+            " where endpoint = %s and closed_at is null and leased_until > now()",
             [endpoint],
         )
         row = await cursor.fetchone()
@@ -166,7 +167,7 @@ class Deliveries:
         """Return how many deliveries to an endpoint wait, counting no further than 1,000."""
         cursor = await self._connection.execute(
             "select count(*) from (select from deliveries"
-            " where endpoint = %s and state = 'waiting' limit 1000) as counted",
+            " where endpoint = %s and closed_at is null limit 1000) as counted",
             [endpoint],
         )
         row = await cursor.fetchone()
@@ -184,14 +185,13 @@ class Deliveries:
                 """
                 with heads as materialized (
                     select d.id from deliveries as d
-                     where d.endpoint = %(endpoint)s and d.state = 'waiting'
+                     where d.endpoint = %(endpoint)s and d.closed_at is null
                        and (d.due_at <= now() or %(any)s) and d.leased_until <= now()
-                       and not exists (
-                           select from deliveries as earlier
-                            where earlier.endpoint = d.endpoint
-                              and earlier.subject_id = d.subject_id
-                              and earlier.state = 'waiting'
-                              and earlier.sequence < d.sequence)
+                       and d.sequence = (
+                           select min(first.sequence) from deliveries as first
+                            where first.endpoint = d.endpoint
+                              and first.subject_id = d.subject_id
+                              and first.state = 'waiting')
                      order by d.due_at limit %(limit)s
                        for update of d skip locked
                 )

@@ -27,8 +27,8 @@ async def keep_partitions(
     """
     dropped = []
     async with connection.transaction():
-        await connection.execute("set local lock_timeout = '500ms'")
         await connection.execute("select pg_advisory_xact_lock(%s)", [PARTITION_LOCK])
+        await connection.execute("set local lock_timeout = '500ms'")
         for table in PARTITIONED:
             existing = await _existing(connection, table)
             for ahead in range(-1, DAYS_AHEAD + 1):

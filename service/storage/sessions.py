@@ -8,9 +8,6 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-# Longer than a handshake may take.
-LEASE_SECONDS = 30.0
-
 
 @dataclass(frozen=True, slots=True)
 class StoredSession:
@@ -23,13 +20,18 @@ class StoredSession:
 
 
 async def read_session(connection: AsyncConnection[Any], account: str) -> StoredSession:
-    """Return the account's session; number 0, with nothing left, before the first."""
+    """Return the account's session; number 0, with nothing left, before the first.
+
+    Times are subtracted as numbers: infinite ones cannot be before PostgreSQL 17.
+    """
     async with connection.cursor(row_factory=class_row(StoredSession)) as cursor:
         await cursor.execute(
             """
             select number, values,
-                   greatest(extract(epoch from expires_at - now()), 0)::float8 as left_seconds,
-                   least(extract(epoch from now() - opened_at), 1e9)::float8 as opened_seconds
+                   greatest(extract(epoch from expires_at) - extract(epoch from now()), 0)::float8
+                       as left_seconds,
+                   least(extract(epoch from now()) - extract(epoch from opened_at), 1e9)::float8
+                       as opened_seconds
               from sessions where account = %s
             """,
             [account],
@@ -38,8 +40,20 @@ async def read_session(connection: AsyncConnection[Any], account: str) -> Stored
     return stored or StoredSession(0, {}, 0.0, 1e9)
 
 
-async def lease_opening(connection: AsyncConnection[Any], account: str, *, spent: int) -> bool:
-    """Take the right to open the session after the spent one; False when another has it."""
+async def lease_opening(
+    connection: AsyncConnection[Any],
+    account: str,
+    *,
+    spent: int,
+    pause_seconds: float,
+    lease_seconds: float,
+) -> bool:
+    """Take the right to open the session after the spent one.
+
+    False when another has it, when the last opening that counted is not pause_seconds ago, or
+    when there is a newer session. lease_seconds must cover the longest opening and the pause
+    after it, because whoever dies under way may just have opened one.
+    """
     await connection.execute(
         "insert into sessions (account) values (%s) on conflict (account) do nothing", [account]
     )
@@ -47,8 +61,9 @@ async def lease_opening(connection: AsyncConnection[Any], account: str, *, spent
         """
         update sessions set leased_until = now() + make_interval(secs => %s)
          where account = %s and number = %s and leased_until <= now()
+           and opened_at <= now() - make_interval(secs => %s)
         """,
-        [LEASE_SECONDS, account, spent],
+        [lease_seconds, account, spent, pause_seconds],
     )
     return cursor.rowcount == 1
 
@@ -60,25 +75,37 @@ async def keep_session(
     spent: int,
     values: Mapping[str, str],
     expires_in_seconds: float,
+    counts: bool,
 ) -> None:
-    """Store the session that follows the spent one, and give the lease back."""
+    """Store the session, or the step, that follows the spent one, and give the lease back.
+
+    counts says whether the pause before the next opening begins now.
+    """
     await connection.execute(
         """
         update sessions
-           set number = number + 1, values = %s, opened_at = now(),
+           set number = number + 1, values = %s,
+               opened_at = case when %s then now() else opened_at end,
                expires_at = now() + make_interval(secs => %s), leased_until = '-infinity'
          where account = %s and number = %s
         """,
-        [Jsonb(dict(values)), expires_in_seconds, account, spent],
+        [Jsonb(dict(values)), counts, expires_in_seconds, account, spent],
     )
 
 
-async def give_up_opening(connection: AsyncConnection[Any], account: str, *, spent: int) -> None:
-    """Give the lease back without a session; the try counts for the time between openings."""
+async def give_lease_back(
+    connection: AsyncConnection[Any], account: str, *, spent: int, counts: bool
+) -> None:
+    """Give the lease back without a session.
+
+    counts says whether the pause before the next opening begins now.
+    """
     await connection.execute(
         """
-        update sessions set leased_until = '-infinity', opened_at = now()
+        update sessions
+           set leased_until = '-infinity',
+               opened_at = case when %s then now() else opened_at end
          where account = %s and number = %s
         """,
-        [account, spent],
+        [counts, account, spent],
     )

@@ -1,35 +1,47 @@
-"""Progress of worker processes: a process that is alive is not yet one that works."""
+"""Signs of life of worker processes: a process that is there is not yet one that works.
+
+Every worker says every few seconds that it lives, and whether it got anywhere. It uses a
+connection of its own, so that a pool in which everybody waits does not make it look dead.
+"""
 
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection
 
 from service.errors import Unavailable
 from service.storage.database import conninfo
 
-# Work that has been waiting this long, and a worker that finished nothing in this time.
+# Without a sign of life, or without progress while work has been due, for this long.
+# Source: RELIABILITY.md, G19.
 STUCK_SECONDS = 30.0
 
 
-async def note_progress(connection: AsyncConnection[Any], *, pid: int) -> None:
-    """Say that this process just finished a piece of work, or found none to do."""
-    await connection.execute(
-        """
-        insert into workers (host, pid) values (%s, %s)
-        on conflict (host, pid) do update set progressed_at = now()
-        """,
-        [socket.gethostname(), pid],
-    )
+async def note_worker(url: str, *, pid: int, progressed: bool) -> None:
+    """Say that this process lives, and whether it finished work, or found none, since last time.
+
+    Raises Unavailable when PostgreSQL is away.
+    """
+    async with _connected(url) as connection:
+        await connection.execute(
+            """
+            insert into workers (host, pid) values (%(host)s, %(pid)s)
+            on conflict (host, pid) do update set seen_at = now(),
+                progressed_at = case when %(progressed)s then now()
+                                     else workers.progressed_at end
+            """,
+            {"host": socket.gethostname(), "pid": pid, "progressed": progressed},
+        )
 
 
-async def forget_worker(connection: AsyncConnection[Any], *, pid: int) -> None:
-    await connection.execute(
-        "delete from workers where host = %s and pid = %s", [socket.gethostname(), pid]
-    )
+async def forget_worker(url: str, *, pid: int) -> None:
+    """Say that this process ends as it should. Raises Unavailable when PostgreSQL is away."""
+    async with _connected(url) as connection:
+        await connection.execute(
+            "delete from workers where host = %s and pid = %s", [socket.gethostname(), pid]
+        )
 
 
 def forget_workers(url: str) -> None:
@@ -42,24 +54,36 @@ def forget_workers(url: str) -> None:
 
 
 def stuck_workers(url: str) -> list[int]:
-    """Return the pids of this machine that finish nothing although work has long been due.
+    """Return the pids here that show no sign of life, or finish nothing while work waits.
 
-    Answers within about 4 s. Raises Unavailable when PostgreSQL is away: then nobody is stuck.
+    Answers within about 4 s. Raises Unavailable when PostgreSQL is away: then nobody can know.
     """
     with _asking(url) as connection:
         rows = connection.execute(
             """
             select pid from workers
              where host = %(host)s
-               and progressed_at < now() - make_interval(secs => %(stuck)s)
-               and exists (select from due
-                            where urgency < 2
-                              and due_at < now() - make_interval(secs => %(stuck)s)
-                              and leased_until < now() - make_interval(secs => %(stuck)s))
+               and (seen_at < now() - make_interval(secs => %(stuck)s)
+                    or progressed_at < now() - make_interval(secs => %(stuck)s)
+                    and exists (select from due
+                                 where urgency < 2
+                                   and due_at < now() - make_interval(secs => %(stuck)s)
+                                   and leased_until < now() - make_interval(secs => %(stuck)s)))
+             order by pid
             """,
             {"host": socket.gethostname(), "stuck": STUCK_SECONDS},
         ).fetchall()
     return [row[0] for row in rows]
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    address = conninfo(url, application="worker")
+    try:
+        async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
+            yield connection
+    except psycopg.OperationalError as error:
+        raise Unavailable(f"postgresql: {type(error).__name__}") from error
 
 
 @contextmanager

@@ -81,10 +81,10 @@ def arrived(message: Message, **changes: Any) -> Arrival:
     return Arrival(**{**ordinary, **changes})
 
 
-def truth(status: str, *, amount: int = 4000, **money: int | bool) -> Truth:
+def truth(status: str, *, amount: int = 4000, **others: Any) -> Truth:
     ordinary = {"received": 0, "refunded": 0, "taken_back": 0, "final": True}
     return Truth(
-        provider_id="id", reference="INV-1", amount=amount, status=status, **{**ordinary, **money}
+        provider_id="id", reference="INV-1", amount=amount, status=status, **{**ordinary, **others}
     )
 
 

@@ -14,3 +14,10 @@ from tests.flow.world import World, world_on
 async def world(emptied: Pool) -> AsyncIterator[World]:
     async with world_on(emptied) as made:
         yield made
+
+
+@pytest.fixture
+async def closed_world(emptied: Pool) -> AsyncIterator[World]:
+    """A world whose account does not discover."""
+    async with world_on(emptied, discover=False) as made:
+        yield made

@@ -8,20 +8,21 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import psycopg
 import pytest
 from standardwebhooks import Webhook
 
+from service.embedded import Urls
 from service.flow.deliver import DeliverParts, deliver_due
 from service.settings import Rate
 from service.storage.database import Pool
 from service.storage.deliveries import Deliveries
 from service.storage.unit_of_work import unit_of_work
-from tests.flow.erp import (
+from tests.flow.surroundings import (
     SECRET,
     Answer,
     Arrival,
     Erp,
+    allow_connections,
     answers,
     attempts,
     delivery,
@@ -35,6 +36,11 @@ from tests.flow.erp import (
 )
 
 JITTER_SHARE = 0.2
+
+
+@pytest.fixture
+def pool(emptied: Pool) -> Pool:
+    return emptied
 
 
 @pytest.fixture
@@ -514,29 +520,18 @@ async def test_an_operators_pause_outlives_the_endpoints_removal(parts: DeliverP
 
 
 async def test_what_the_erp_took_is_not_sent_twice_because_postgresql_was_away(
-    parts: DeliverParts, erp: Erp, servers: Any
+    parts: DeliverParts, erp: Erp, servers: Urls
 ) -> None:
     async def shut_the_database(_arrival: Arrival) -> Answer:
-        await administer(servers.postgres, parts.pool, allow=False)
+        await allow_connections(servers.postgres, parts.pool, allow=False)
         return 204
 
     sent = await put(parts.pool, "prq_1")
     erp.answering = shut_the_database
     worker = asyncio.create_task(drain(parts))
     await eventually(lambda: parts.pool.get_stats().get("requests_errors", 0) > 0)
-    await administer(servers.postgres, parts.pool, allow=True)
+    await allow_connections(servers.postgres, parts.pool, allow=True)
 
     assert await worker == 1
     assert (await delivery(parts.pool, sent))["state"] == "delivered"
     assert erp.ids == [sent]
-
-
-async def administer(url: str, pool: Pool, *, allow: bool) -> None:
-    """Shut a pool's database, ending every connection to it, or open it again."""
-    name = psycopg.conninfo.conninfo_to_dict(str(pool.conninfo))["dbname"]
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        await connection.execute(f'alter database "{name}" allow_connections {allow}'.encode())
-        if not allow:
-            await connection.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name]
-            )

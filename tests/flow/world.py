@@ -34,9 +34,8 @@ RECORDED = Path(__file__).parents[1] / "providers" / "recorded" / "ginger"
 ACCOUNT = "ginger-nl"
 
 # A JSON answer, a status without a body, a whole response, or what makes one when asked.
-Answer = (
-    Mapping[str, object] | int | httpx.Response | Callable[[], Awaitable[Mapping[str, object]]]
-)
+Given = Mapping[str, object] | int | httpx.Response
+Answer = Given | Callable[[], Awaitable[Given]]
 
 
 def order_id(number: int) -> str:
@@ -154,6 +153,11 @@ class World:
             " leased_until = '-infinity' where due_at < 'infinity'"
         )
 
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():  # noqa: ASYNC110 - the condition belongs to another task
+                await asyncio.sleep(0.002)
+
     async def run(self, statement: str, *values: object) -> None:
         async with self.pool.connection() as connection:
             await connection.execute(statement.encode(), values)
@@ -206,9 +210,7 @@ class World:
     def with_budget(self) -> "World":
         """The same world with the account's real call budget, as one process draws on it."""
         budget = CallBudget(self.pool)
-        return replace(
-            self, parts=replace(self.parts, draw=budget.draw, answered=budget.answered)
-        )
+        return replace(self, parts=replace(self.parts, draw=budget.draw, answered=budget.answered))
 
 
 async def unlimited(account: ConnectedAccount, purpose: Purpose) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,14 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.event import Call, Event, EventVerdict
-from service.domain.request import BelongsTo, NotOurs, Observation, Unmapped
+from service.domain.request import BelongsTo, Kind, NotOurs, Observation, Unmapped
 from service.domain.status import words_of
 from service.errors import Refused, Unreadable
 from service.providers import Exchange, HasList, Provider, SendsWebhooks
 from service.registry import PROVIDERS
 from service.settings import Section, parse_rate
 from tests.providers.exchange import Responder, always, at_paths, run
-from tests.providers.table import RECORDED, WORLDS, Lists, Row, Seen, Told, recording
+from tests.providers.table import WORLDS
+from tests.providers.world import RECORDED, Lists, Row, Seen, Told, recording
 
 SINCE = datetime(2024, 5, 14, tzinfo=UTC)
 UNTIL = datetime(2024, 5, 14, 6, tzinfo=UTC)
@@ -30,13 +32,14 @@ every_provider = pytest.mark.parametrize("provider", sorted(PROVIDERS))
 every_read = pytest.mark.parametrize(("provider", "file", "row"), READS, ids=lambda part: str(part))
 
 
-def call(body: bytes) -> Call:
-    return Call({"content-type": "application/json"}, body, received_at=SINCE)
+def call(provider: str, body: bytes) -> Call:
+    headers = {"content-type": "application/json", **WORLDS[provider].headers(body)}
+    return Call(headers, body, received_at=SINCE)
 
 
-def event_in(adapter: Provider, body: bytes) -> Event:
+def event_in(adapter: Provider, received: Call) -> Event:
     assert isinstance(adapter, SendsWebhooks)
-    (event,) = adapter.verify(call(body))
+    (event,) = adapter.verify(received)
     return event
 
 
@@ -47,6 +50,10 @@ def responder(provider: str, file: str, row: Row) -> Responder:
 
 def asked(provider: str, file: str, row: Row) -> str:
     return row.asked or str(json.loads(recording(provider, file))["id"])
+
+
+def kind_in(provider: str, row: Row) -> Kind:
+    return row.kind or WORLDS[provider].kind
 
 
 @every_provider
@@ -74,13 +81,13 @@ def answer_to(provider: str, file: str, row: Row) -> object:
     """Return what the adapter makes of a recording, in the words of the table."""
     adapter = WORLDS[provider].adapter(provider)
     if isinstance(row.expected, Told):
-        event = event_in(adapter, recording(provider, file))
+        event = event_in(adapter, call(provider, recording(provider, file)))
         return Told(event.kind, event.provider_id, event.reason)
     if isinstance(row.expected, Lists):
         assert isinstance(adapter, HasList)
         page, _ = run(adapter.list_page(SINCE, UNTIL, None), responder(provider, file, row))
         return Lists(tuple(item.provider_id for item in page.items))
-    exchange = adapter.read(WORLDS[provider].kind, asked(provider, file, row), None)
+    exchange = adapter.read(kind_in(provider, row), asked(provider, file, row), None)
     try:
         answer, _ = run(exchange, responder(provider, file, row))
     except Unreadable:
@@ -111,7 +118,8 @@ def test_every_call_of_a_read_goes_to_the_configured_address(
         urls.append(str(request.url))
         return responder(provider, file, row)(request)
 
-    exchange = world.adapter(provider).read(world.kind, asked(provider, file, row), None)
+    kind, provider_id = kind_in(provider, row), asked(provider, file, row)
+    exchange = world.adapter(provider).read(kind, provider_id, None)
     with suppress(Unreadable):
         run(exchange, answer)
 
@@ -135,7 +143,7 @@ def test_an_id_of_the_wrong_shape_reaches_no_url(provider: str) -> None:
 def test_an_answer_about_something_else_is_refused(provider: str, file: str, row: Row) -> None:
     world = WORLDS[provider]
     unasked = {world.known_id, world.other_id} - {asked(provider, file, row)}
-    exchange = world.adapter(provider).read(world.kind, unasked.pop(), None)
+    exchange = world.adapter(provider).read(kind_in(provider, row), unasked.pop(), None)
 
     with pytest.raises(Unreadable):
         run(exchange, always(recording(provider, file)))
@@ -157,12 +165,12 @@ def test_every_word_of_the_table_is_understood_and_no_other(provider: str) -> No
 @pytest.mark.parametrize(("provider", "file", "row"), TOLD, ids=lambda part: str(part)[:50])
 def test_verify_depends_on_nothing_but_the_call(provider: str, file: str, row: Row) -> None:
     adapter = WORLDS[provider].adapter(provider)
-    body = recording(provider, file)
+    received = call(provider, recording(provider, file))
 
-    first = event_in(adapter, body)
+    first = event_in(adapter, received)
 
-    assert event_in(adapter, body) == first
-    assert event_in(WORLDS[provider].adapter(provider, live=True), body) == first
+    assert event_in(adapter, received) == first
+    assert event_in(WORLDS[provider].adapter(provider, live=True), received) == first
 
 
 ODD_VALUES: list[object] = [
@@ -190,7 +198,7 @@ def mutated(draw: st.DrawFn, body: bytes) -> bytes:
         try:
             for name in path[:-1]:
                 inner = inner[name]
-            inner[path[-1]] = draw(st.sampled_from(ODD_VALUES))
+            inner[path[-1]] = deepcopy(draw(st.sampled_from(ODD_VALUES)))
         except (LookupError, TypeError):
             continue  # an earlier mutation took this place away
     text = json.dumps(value).encode()
@@ -207,7 +215,7 @@ def test_any_body_of_a_call_is_refused_or_names_something_of_ours(data: st.DataO
     assert isinstance(adapter, SendsWebhooks)
 
     try:
-        events = adapter.verify(call(body))
+        events = adapter.verify(call(provider, body))
     except Refused:
         return
 
@@ -227,7 +235,7 @@ def test_any_answer_to_a_read_is_unreadable_or_an_answer_in_our_words(data: st.D
     body = data.draw(st.binary(max_size=80) | mutated(recording(provider, file)))
     world = WORLDS[provider]
     exchange: Exchange[object] = world.adapter(provider).read(
-        world.kind, asked(provider, file, row), None
+        kind_in(provider, row), asked(provider, file, row), None
     )
 
     try:

@@ -46,6 +46,20 @@ async def test_a_story_can_go_on_with_an_order(client: httpx.AsyncClient) -> Non
     assert (told["status"], told["received"], told["refunded"]) == ("reversed", 4000, 4000)
 
 
+async def test_unseen_money_is_in_the_truth_and_not_at_the_provider(
+    client: httpx.AsyncClient,
+) -> None:
+    order = await play(client, "expired")
+    unseen = {"order_id": order["order_id"], "amount": 1}
+    await client.post("/sandbox/accounts/ginger-nl/unseen", json=unseen)
+
+    (told,) = await truth(client)
+    shown = (await client.get(f"/v1/orders/{order['order_id']}/")).json()
+
+    assert (told["status"], told["received"]) == ("part_paid", 1)
+    assert shown["status"] == "expired"
+
+
 @pytest.mark.parametrize("story", STORIES)
 async def test_every_story_plays_to_its_end(client: httpx.AsyncClient, story: str) -> None:
     order = await play(client, story)

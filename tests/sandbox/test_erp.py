@@ -122,6 +122,26 @@ async def test_a_reset_call_was_received_but_never_answered(client: httpx.AsyncC
     assert (kept["signature_valid"], kept["status"]) == (True, None)
 
 
+async def test_a_forgotten_notification_was_answered_and_not_kept(
+    client: httpx.AsyncClient,
+) -> None:
+    await behave(client, forget=1)
+
+    assert [await knock(client, "ntf_1"), await knock(client, "ntf_2")] == [204, 204]
+    assert [each["id"] for each in await received(client)] == ["ntf_2"]
+
+
+async def test_a_doubled_notification_is_kept_under_another_id_too(
+    client: httpx.AsyncClient,
+) -> None:
+    await behave(client, double=1)
+
+    assert [await knock(client, "ntf_1"), await knock(client, "ntf_2")] == [204, 204]
+    kept = await received(client)
+    assert [each["id"] for each in kept] == ["ntf_1", "ntf_1-again", "ntf_2"]
+    assert kept[0]["body"] == kept[1]["body"]
+
+
 async def test_latency_pairs_an_undisturbed_webhook_with_its_notification(
     client: httpx.AsyncClient,
 ) -> None:

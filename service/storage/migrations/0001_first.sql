@@ -301,12 +301,15 @@ create table deliveries (
     lease_no        bigint      not null default 0,
     created_at      timestamptz not null default now(),
     closed_at       timestamptz,
-    unique (notification_id, endpoint)
+    unique (notification_id, endpoint),
+    check ((state = 'waiting') = (closed_at is null))
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
-create index deliveries_waiting on deliveries (endpoint, due_at) where state = 'waiting';
+-- What waits is closed_at is null to these two and state = 'waiting' to the next, so that a search
+-- for the first of a subject cannot take one of these: while few wait, all three look as cheap.
+create index deliveries_waiting on deliveries (endpoint, due_at) where closed_at is null;
+create index deliveries_leased on deliveries (endpoint, leased_until) where closed_at is null;
 create index deliveries_head on deliveries (endpoint, subject_id, sequence)
     where state = 'waiting';
-create index deliveries_leased on deliveries (endpoint, leased_until) where state = 'waiting';
 create index deliveries_dead on deliveries (endpoint, subject_id, sequence) where state = 'dead';
 
 create table attempts (
@@ -357,11 +360,12 @@ create table idempotency_keys (
     primary key (api_key, key)
 );
 
--- Progress of each worker process, so that one that is alive but not working is noticed.
+-- Signs of life of each worker process, so that one that is alive but not working is noticed.
 create table workers (
     host          text        not null,
     pid           integer     not null,
     started_at    timestamptz not null default now(),
+    seen_at       timestamptz not null default now(),
     progressed_at timestamptz not null default now(),
     primary key (host, pid)
 );

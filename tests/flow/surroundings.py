@@ -1,4 +1,4 @@
-"""An ERP on a real socket, and deliveries on their way to it, for tests of what is sent."""
+"""What surrounds a delivery: an ERP on a real socket, rows on their way, a database that leaves."""
 
 import asyncio
 import json
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 from aiohttp import web
 from psycopg import sql
 from psycopg.rows import dict_row
@@ -22,7 +23,7 @@ from tests.storage.rows import insert_delivery, insert_notification, insert_tran
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +88,16 @@ def answers(*statuses: int, **headers: str) -> Answering:
     return answer
 
 
-async def eventually(condition: Callable[[], bool]) -> None:
-    """Let the loop run until condition holds; fails after 20 s."""
+async def eventually(condition: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Let the loop run until condition holds; fails after 40 s."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+        while not await _holds(condition):  # noqa: ASYNC110 - rows and Redis tell nobody
             await asyncio.sleep(0.01)
+
+
+async def _holds(condition: Callable[[], bool | Awaitable[bool]]) -> bool:
+    answer = condition()
+    return answer if isinstance(answer, bool) else await answer
 
 
 @asynccontextmanager
@@ -187,6 +193,31 @@ async def let_time_pass(pool: Pool, table: str, *columns: str) -> None:
     statement = sql.SQL("update {} set {}").format(sql.Identifier(table), moved)
     async with pool.connection() as connection:
         await connection.execute(statement)
+
+
+@asynccontextmanager
+async def mislaid(pool: Pool) -> AsyncIterator[None]:
+    """Hide the table of deliveries while the block lasts: no error that anybody expects."""
+    async with pool.connection() as connection:
+        await connection.execute("alter table deliveries rename to mislaid")
+        try:
+            yield
+        finally:
+            await connection.execute("alter table mislaid rename to deliveries")
+
+
+async def allow_connections(url: str, pool: Pool, *, allow: bool) -> None:
+    """Shut a pool's database, ending every connection to it, or open it again.
+
+    url leads to another database of the same server.
+    """
+    name = psycopg.conninfo.conninfo_to_dict(str(pool.conninfo))["dbname"]
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute(f'alter database "{name}" allow_connections {allow}'.encode())
+        if not allow:
+            await connection.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name]
+            )
 
 
 async def _row(pool: Pool, statement: str, key: str) -> dict[str, Any]:

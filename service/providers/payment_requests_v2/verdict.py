@@ -1,0 +1,120 @@
+"""What a payment order comes to: its transfers decide, one by one."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from service.domain.request import Facts
+from service.domain.status import RANK, Status
+from service.providers.payment_requests_v2.shapes import Transfer
+
+DONE: Final = frozenset({Status.PAID, Status.SETTLED})
+# The gravest first: what a request is at when its transfers failed in different ways.
+ENDED: Final = (Status.FAILED, Status.REJECTED, Status.CANCELLED, Status.EXPIRED)
+FINAL: Final = frozenset({*ENDED, Status.SETTLED, Status.REVERSED})
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What one transfer came to; came_back where its money had gone out and returned."""
+
+    status: Status
+    minor: int
+    currency: str
+    final: bool
+    came_back: bool
+
+
+def judge(
+    transfers: Sequence[Transfer], said: Sequence[Status], currency: str, known: Facts | None
+) -> list[Judged]:
+    """Judge transfers one by one; said is what their words mean.
+
+    A word for returned money says that it came back only where known, the facts recorded before,
+    shows that it had gone out; else the transfer failed without moving any.
+    """
+    gone_out = known.received if known is not None and known.currency == currency else 0
+    unexplained = gone_out - sum(
+        transfer.minor
+        for transfer, status in zip(transfers, said, strict=True)
+        if status in DONE and transfer.currency_code == currency
+    )
+    judged = []
+    for transfer, status in zip(transfers, said, strict=True):
+        came_back = False
+        if status is Status.REVERSED:
+            came_back = transfer.currency_code == currency and transfer.minor <= unexplained
+            unexplained -= transfer.minor if came_back else 0
+        judged.append(
+            Judged(
+                _in_terms_of_money(status, came_back=came_back),
+                transfer.minor,
+                transfer.currency_code,
+                final=status in FINAL,
+                came_back=came_back,
+            )
+        )
+    return judged
+
+
+def _in_terms_of_money(status: Status, *, came_back: bool) -> Status:
+    """Return returned money as paid, which it once was, or as failed."""
+    if status is not Status.REVERSED:
+        return status
+    return Status.PAID if came_back else Status.FAILED
+
+
+def currency_of(transfers: Sequence[Transfer], known: Facts | None) -> str:
+    """Return the currency that is told: the one told before, else the first transfer's.
+
+    A request has one; amounts in others are left out, and several_currencies says so.
+    """
+    if known is not None and any(one.currency_code == known.currency for one in transfers):
+        return known.currency
+    return transfers[0].currency_code
+
+
+def facts_of(judged: Sequence[Judged], currency: str, *, provider_status: str) -> Facts:
+    told = [one for one in judged if one.currency == currency]
+    came_back = sum(one.minor for one in told if one.came_back)
+    return Facts(
+        status=status_of({one.status for one in judged}),
+        final=all(one.final for one in judged),
+        currency=currency,
+        amount=sum(one.minor for one in told),
+        received=sum(one.minor for one in told if one.status in DONE),
+        refunded=came_back,
+        taken_back=came_back,
+        booked=sum(one.minor for one in told if one.status is Status.SETTLED),
+        provider_status=provider_status,
+        reason="returned" if came_back else None,
+    )
+
+
+def status_of(statuses: Collection[Status]) -> Status:
+    """Say what transfers come to together: done only when all are. Source: section 2.
+
+    While none is done, those that still move decide, and of them the one that has come least far.
+    """
+    if any(status in DONE for status in statuses):
+        if not all(status in DONE for status in statuses):
+            return Status.PART_PAID
+        return Status.PAID if Status.PAID in statuses else Status.SETTLED
+    if Status.HELD in statuses:
+        return Status.HELD
+    moving = [status for status in statuses if status not in ENDED]
+    if moving:
+        return min(moving, key=RANK.__getitem__)
+    return next(status for status in ENDED if status in statuses)
+
+
+def attention_for(judged: Sequence[Judged], facts: Facts, said: Status) -> frozenset[str]:
+    """Name what a person should look at; said is what the request's own word means."""
+    ends_differently = any(
+        said in group and facts.status not in group for group in (DONE, frozenset(ENDED))
+    )
+    conditions = {
+        "several_currencies": any(one.currency != facts.currency for one in judged),
+        "transfers_disagree": ends_differently,
+    }
+    return frozenset(code for code, applies in conditions.items() if applies)

@@ -1,0 +1,190 @@
+"""Looking through a provider's list for what no webhook announced."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import httpx
+import pytest
+
+from service.flow.sweep import sweep
+from service.storage.unit_of_work import unit_of_work
+from service.storage.windows import OVERLAP, Windows
+from tests.flow.world import ACCOUNT, World, order, order_id
+
+EVERY = timedelta(minutes=5)
+
+
+def page(*orders: dict[str, object]) -> httpx.Response:
+    """A page of the list: a plain array."""
+    return httpx.Response(200, json=list(orders))
+
+
+async def swept(world: World, lookback: timedelta = timedelta(hours=1)) -> int:
+    return await sweep(world.parts, every=EVERY, lookback=lookback)
+
+
+async def windows(world: World, account: str = ACCOUNT) -> Sequence[dict[str, object]]:
+    return await world.rows(
+        "select since, until, cursor, finished_at is not null as finished, found,"
+        " greatest(leased_until - now(), '0 s') as wait"
+        " from windows where account = %s order by id",
+        account,
+    )
+
+
+@pytest.fixture
+def alone(world: World) -> World:
+    """The world with one account only."""
+    only = {ACCOUNT: world.account}
+    return replace(world, parts=replace(world.parts, accounts=only))
+
+
+async def test_what_no_webhook_announced_is_found_and_told(alone: World) -> None:
+    alone.provider.shows(order(1))
+    alone.provider.pages = [page(order(1))]
+
+    assert await swept(alone) == 1
+    await alone.sync()
+
+    (message, _) = await alone.messages()
+    assert message["data"]["observed_by"] == "sweep"
+    (window,) = await windows(alone)
+    assert (window["finished"], window["found"]) == (True, 1)
+
+
+async def test_only_news_is_triggered(alone: World) -> None:
+    """Of four listed orders two are unknown or newer; the others stand as recorded."""
+    known = [order(1, minute=5), order(2, minute=5)]
+    alone.provider.shows(*known)
+    await alone.read(1, 2)
+    alone.provider.pages = [page(known[0], order(2, minute=6), order(3), order(1, minute=4))]
+
+    assert await swept(alone) == 2
+
+    wanted = {number: (await alone.due(number))["wanted"] for number in (1, 2, 3)}
+    assert wanted == {1: 1, 2: 2, 3: 1}
+
+
+async def test_the_list_vouches_for_an_id_that_only_a_webhook_named(alone: World) -> None:
+    await alone.trigger(1)
+    assert (await alone.due(1))["urgency"] == 2
+    alone.provider.pages = [page(order(1))]
+
+    assert await swept(alone) == 1
+
+    assert (await alone.due(1))["urgency"] == 1
+
+
+async def test_a_window_begins_when_its_time_has_come_and_overlaps_the_last(alone: World) -> None:
+    alone.provider.pages = [page(), page()]
+    await swept(alone)
+    assert await swept(alone) == 0
+    assert len(await windows(alone)) == 1
+    await alone.run("update windows set until = until - interval '5 min'")
+
+    await swept(alone)
+
+    first, second = await windows(alone)
+    assert isinstance(first["until"], datetime)
+    assert second["since"] == first["until"] - OVERLAP
+    assert second["finished"]
+
+
+async def test_after_an_outage_the_whole_gap_is_looked_through(alone: World) -> None:
+    alone.provider.pages = [page()]
+    await swept(alone)
+    await alone.run("update windows set until = until - interval '3 days'")
+    alone.provider.pages = [page() for _ in range(5)]
+
+    await swept(alone)
+
+    first, second = await windows(alone)
+    assert isinstance(first["until"], datetime)
+    assert second["since"] == first["until"] - OVERLAP
+    assert len(alone.provider.pages) == 1
+
+
+async def test_a_failed_page_leaves_the_window_open_and_it_goes_on_from_there(
+    alone: World,
+) -> None:
+    alone.provider.pages = [page(order(1)), httpx.Response(503)]
+    assert await swept(alone, timedelta(days=3)) == 1
+    (window,) = await windows(alone)
+    assert (window["finished"], window["found"]) == (False, 1)
+    assert window["cursor"] is not None
+    assert window["wait"] == pytest.approx(timedelta(seconds=5), abs=timedelta(seconds=3))
+    assert await swept(alone) == 0
+    await alone.run("update windows set leased_until = now()")
+    alone.provider.calls.clear()
+    alone.provider.pages = [page(order(2)), page(order(3)), page(order(4))]
+
+    await swept(alone, timedelta(days=3))
+
+    (window,) = await windows(alone)
+    assert (window["finished"], window["found"]) == (True, 4)
+    assert len(alone.provider.calls) == 3
+
+
+async def test_refused_credentials_pause_the_account_from_a_sweep_too(alone: World) -> None:
+    alone.provider.pages = [httpx.Response(401)]
+
+    await swept(alone)
+
+    (row,) = await alone.rows("select state, reason from accounts where name = %s", ACCOUNT)
+    assert row == {"state": "paused", "reason": "unauthorised"}
+    (window,) = await windows(alone)
+    assert window["wait"] == pytest.approx(timedelta(seconds=60), abs=timedelta(seconds=3))
+
+
+async def test_a_list_that_answers_ends_a_pause_that_has_run_out(alone: World) -> None:
+    await alone.run("update accounts set state = 'paused', paused_until = now()")
+    alone.provider.pages = [page()]
+
+    await swept(alone.with_budget())
+
+    assert await alone.value("select state from accounts where name = %s", ACCOUNT) == "ok"
+
+
+async def test_one_window_is_claimed_by_one_process(alone: World) -> None:
+    async def claim() -> object:
+        async with unit_of_work(alone.pool) as work:
+            return await Windows(work.connection).claim(
+                ACCOUNT, every=EVERY, lookback=timedelta(hours=1)
+            )
+
+    claims = await asyncio.gather(*(claim() for _ in range(6)))
+
+    assert len([claim for claim in claims if claim is not None]) == 1
+
+
+async def test_a_sweeper_that_outlived_its_lease_changes_nothing(alone: World) -> None:
+    """The first stalls in a page; the second finishes the window; then the first wakes up."""
+    gate = asyncio.Event()
+
+    async def held() -> httpx.Response:
+        await gate.wait()
+        return page(order(1))
+
+    alone.provider.pages = [held]
+    stalled = asyncio.create_task(swept(alone, timedelta(days=3)))
+    await alone.until(lambda: bool(alone.provider.calls))
+    await alone.run("update windows set leased_until = now()")
+    alone.provider.pages = [page(order(1)), page(), page(), page()]
+    assert await swept(alone) == 1
+    gate.set()
+
+    assert await stalled == 0
+    (window,) = await windows(alone)
+    assert (window["finished"], window["found"]) == (True, 1)
+    assert (await alone.due(1))["wanted"] == 1
+
+
+async def test_an_account_without_a_page_does_not_hold_up_the_others(world: World) -> None:
+    world.provider.pages = [httpx.Response(500), page(order(order_number := 1))]
+
+    assert await swept(world) == 1
+
+    (row,) = await world.rows("select account, provider_id from due")
+    assert row == {"account": "ginger-be", "provider_id": order_id(order_number)}

@@ -1,0 +1,117 @@
+"""Migrations, and the servers that we refuse to work with."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from service import embedded
+from service.errors import Misconfigured, Unavailable
+from service.storage.database import Pool, is_current, migrations, pending, upgrade
+
+NAME = "settled_unmigrated"
+
+
+@pytest.fixture
+def empty_url(servers: embedded.Urls) -> Iterator[str]:
+    """A database without a table in it."""
+    with psycopg.connect(servers.postgres, autocommit=True) as connection:
+        connection.execute(f"drop database if exists {NAME} with (force)".encode())
+        connection.execute(f"create database {NAME}".encode())
+        yield make_conninfo(servers.postgres, dbname=NAME)
+        connection.execute(f"drop database {NAME} with (force)".encode())
+
+
+def run(url: str, statement: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+def test_an_upgrade_applies_what_is_missing_and_then_nothing(empty_url: str) -> None:
+    names = [migration.name for migration in migrations()]
+    assert pending(empty_url) == names
+
+    assert upgrade(empty_url) == names
+
+    assert upgrade(empty_url) == []
+    assert pending(empty_url) == []
+
+
+def test_two_processes_that_upgrade_at_once_apply_each_file_once(empty_url: str) -> None:
+    program = (
+        "import sys; from service.storage.database import upgrade;"
+        " sys.stdin.readline(); print(len(upgrade(sys.argv[1])))"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, empty_url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+
+    applied = sorted(int(process.communicate(timeout=60)[0]) for process in processes)
+
+    assert applied == [0, len(migrations())]
+    assert [process.returncode for process in processes] == [0, 0]
+
+
+def test_a_database_migrated_by_another_text_is_refused(empty_url: str) -> None:
+    upgrade(empty_url)
+    run(empty_url, "update migrations set sha256 = repeat('0', 64) where number = 1")
+
+    with pytest.raises(Misconfigured, match=r"0001_first\.sql"):
+        upgrade(empty_url)
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
+    """The last table of the file is there already: none of the others may stay."""
+    run(empty_url, "create table workers (host text)")
+
+    with pytest.raises(psycopg.errors.DuplicateTable):
+        upgrade(empty_url)
+
+    assert pending(empty_url) == [migration.name for migration in migrations()]
+    with psycopg.connect(empty_url) as connection:
+        row = connection.execute("select to_regclass('accounts')").fetchone()
+    assert row == (None,)
+
+
+@pytest.mark.parametrize("value", ["off", "local"])
+def test_a_server_that_answers_before_it_stored_is_refused(empty_url: str, value: str) -> None:
+    run(empty_url, f"alter database {NAME} set synchronous_commit = {value}")
+
+    with pytest.raises(Misconfigured, match="synchronous_commit"):
+        upgrade(empty_url)
+
+    assert pending(empty_url) != []
+
+
+async def test_a_database_is_current_once_everything_is_applied(
+    pool: Pool, database_url: str
+) -> None:
+    assert await is_current(pool)
+
+    run(database_url, "delete from migrations")
+
+    assert not await is_current(pool)
+    run(database_url, "drop table migrations")
+    assert not await is_current(pool)
+
+
+def test_a_server_that_is_away_is_unavailable() -> None:
+    nowhere = "postgresql://nobody@127.0.0.1:1/none"
+
+    with pytest.raises(Unavailable):
+        upgrade(nowhere)
+    with pytest.raises(Unavailable):
+        pending(nowhere)

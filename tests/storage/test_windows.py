@@ -1,0 +1,138 @@
+"""Windows of list sweeps: leased, gone on with, never passed over."""
+
+from datetime import timedelta
+
+from service.domain.request import Key, Kind
+from service.providers import Listed
+from service.storage.accounts import ensure_accounts
+from service.storage.database import Pool
+from service.storage.unit_of_work import unit_of_work
+from service.storage.windows import Window, Windows
+from tests.storage.rows import insert, insert_request
+
+ACCOUNT = "ginger-nl"
+EVERY = timedelta(minutes=5)
+
+
+async def claim(pool: Pool, lookback: timedelta = timedelta(days=7)) -> Window | None:
+    async with unit_of_work(pool) as work:
+        await ensure_accounts(work.connection, [(ACCOUNT, "ginger")], end_pauses=False)
+        return await Windows(work.connection).claim(ACCOUNT, every=EVERY, lookback=lookback)
+
+
+async def advance(pool: Pool, window: Window, cursor: str | None, found: int = 1) -> bool:
+    async with unit_of_work(pool) as work:
+        return await Windows(work.connection).advance(window, cursor=cursor, found=found)
+
+
+async def run(pool: Pool, statement: str) -> None:
+    async with pool.connection() as connection:
+        await connection.execute(statement.encode())
+
+
+async def is_due(pool: Pool) -> bool:
+    async with unit_of_work(pool) as work:
+        return await Windows(work.connection).is_any_due([ACCOUNT], every=EVERY)
+
+
+async def news(pool: Pool, *items: Listed) -> list[str]:
+    async with unit_of_work(pool) as work:
+        keys: list[Key] = await Windows(work.connection).news(ACCOUNT, items)
+    return [key.provider_id for key in keys]
+
+
+async def test_the_first_window_looks_back_as_far_as_configured(emptied: Pool) -> None:
+    window = await claim(emptied, timedelta(days=7))
+
+    assert window is not None
+    assert window.until - window.since == timedelta(days=7)
+    assert window.cursor is None
+
+
+async def test_a_leased_window_is_not_lent_twice(emptied: Pool) -> None:
+    assert await claim(emptied) is not None
+
+    assert await claim(emptied) is None
+
+
+async def test_a_window_whose_sweeper_died_goes_on_at_its_cursor(emptied: Pool) -> None:
+    window = await claim(emptied)
+    assert window is not None
+    await advance(emptied, window, "page-2")
+    await run(emptied, "update windows set leased_until = now()")
+
+    again = await claim(emptied)
+
+    assert again is not None
+    assert (again.id, again.cursor) == (window.id, "page-2")
+
+
+async def test_no_new_window_begins_while_one_is_unfinished(emptied: Pool) -> None:
+    window = await claim(emptied)
+    assert window is not None
+    await run(emptied, "update windows set leased_until = now(), until = now() - interval '1 day'")
+
+    again = await claim(emptied)
+
+    assert again is not None
+    assert again.id == window.id
+
+
+async def test_a_page_is_noted_only_by_who_stands_at_its_cursor(emptied: Pool) -> None:
+    window = await claim(emptied)
+    assert window is not None
+
+    assert await advance(emptied, window, "page-2")
+    assert not await advance(emptied, window, "page-2")
+    assert not await advance(emptied, window, None)
+
+    async with emptied.connection() as connection:
+        cursor = await connection.execute("select cursor, found, finished_at from windows")
+        assert await cursor.fetchall() == [("page-2", 1, None)]
+
+
+async def test_a_finished_window_is_never_opened_again(emptied: Pool) -> None:
+    window = await claim(emptied)
+    assert window is not None
+    await advance(emptied, window, None)
+
+    assert not await advance(emptied, window, "page-2")
+
+    assert await claim(emptied) is None
+    assert not await is_due(emptied)
+
+
+async def test_whether_a_window_is_due_agrees_with_whether_one_can_be_claimed(
+    emptied: Pool,
+) -> None:
+    assert await is_due(emptied)
+    window = await claim(emptied)
+    assert window is not None
+    assert not await is_due(emptied)
+    await run(emptied, "update windows set leased_until = now()")
+    assert await is_due(emptied)
+    await advance(emptied, window, None)
+    assert not await is_due(emptied)
+    await run(emptied, "update windows set until = until - interval '5 min'")
+    assert await is_due(emptied)
+
+
+async def test_what_is_listed_is_news_when_unknown_newer_or_not_yet_vouched_for(
+    emptied: Pool,
+) -> None:
+    await insert_request(emptied, "same", version=5)
+    await insert_request(emptied, "newer", version=5)
+    for name in ("same", "newer"):
+        await insert(emptied, "due", account=ACCOUNT, kind="order", provider_id=name, urgency=1)
+    for name, parked in (
+        ("told", None), ("missing", "not_found_at_provider"), ("refund", "part_of_another")
+    ):  # fmt: skip
+        await insert(
+            emptied, "due", account=ACCOUNT, kind="order", provider_id=name, urgency=2,
+            parked=parked,
+        )  # fmt: skip
+    versions = {"same": 5, "newer": 6, "told": 1, "missing": 1, "refund": 1, "new": None}
+
+    found = await news(emptied, *(Listed(Kind.ORDER, name, v) for name, v in versions.items()))
+
+    assert sorted(found) == ["missing", "new", "newer", "told"]

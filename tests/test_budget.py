@@ -1,0 +1,150 @@
+"""The call budget that all processes share."""
+
+import asyncio
+import time
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from service.budget import CallBudget
+from service.errors import NotAllowedYet
+from service.fetch import ConnectedAccount, Purpose
+from service.runtime import connect_accounts
+from service.settings import parse
+from service.storage.accounts import ensure_accounts, pause_account
+from service.storage.database import Pool
+from service.storage.unit_of_work import connected, unit_of_work
+from tests.emptied import emptied as emptied
+from tests.emptied import shared_url as shared_url
+
+
+async def account_with(limit: str, pool: Pool) -> ConnectedAccount:
+    keys = {"provider": "ginger", "api_base": "https://ginger.test", "api_key": "secret"}
+    table = {"account": [{"name": "ginger-nl", "limit": limit, **keys}]}
+    settings = parse(table, source="settled.toml", environ={}, base=Path())
+    async with unit_of_work(pool) as work:
+        await ensure_accounts(work.connection, [("ginger-nl", "ginger")], end_pauses=False)
+    return connect_accounts(settings)["ginger-nl"]
+
+
+async def test_a_few_told_reads_leave_polls_their_share(emptied: Pool) -> None:
+    account = await account_with("100/s", emptied)
+    for _ in range(9):
+        # A process that has drawn nothing lately, as each is again when a slice has run out.
+        await CallBudget(emptied).draw(account, "told")
+
+    await CallBudget(emptied).draw(account, "poll")
+
+
+async def test_polls_leave_the_rest_to_told_reads(emptied: Pool) -> None:
+    account, budget = await account_with("10/h", emptied), CallBudget(emptied)
+    for _ in range(7):
+        await budget.draw(account, "poll")
+
+    with pytest.raises(NotAllowedYet):
+        await budget.draw(account, "poll")
+    for _ in range(3):
+        await budget.draw(account, "told")
+    with pytest.raises(NotAllowedYet):
+        await budget.draw(account, "told")
+
+
+async def drawn(budget: CallBudget, account: ConnectedAccount, purpose: Purpose) -> float | None:
+    """Draw one call; return when it was given, None where it was not."""
+    try:
+        await budget.draw(account, purpose)
+    except NotAllowedYet:
+        return None
+    return time.monotonic()
+
+
+def most_in_a_window(times: Sequence[float], seconds: float) -> int:
+    """Return the most calls in any stretch of that length, wherever it begins."""
+    ordered = sorted(times)
+    return max(bisect_left(ordered, at + seconds) - n for n, at in enumerate(ordered))
+
+
+@pytest.mark.parametrize(("limit", "seconds"), [("5/300ms", 0.3), ("40/400ms", 0.4)])
+async def test_no_window_ever_holds_more_calls_than_the_limit(
+    emptied: Pool, limit: str, seconds: float
+) -> None:
+    """Four processes draw as fast as they can, told reads and polls, and use calls at once."""
+    account = await account_with(limit, emptied)
+    given: list[float] = []
+    ends_at = time.monotonic() + 4 * seconds
+
+    async def worker(budget: CallBudget, purpose: Purpose) -> None:
+        while time.monotonic() < ends_at:
+            at = await drawn(budget, account, purpose)
+            if at is not None:
+                given.append(at)
+            await asyncio.sleep(0.002)
+
+    budgets = [CallBudget(emptied) for _ in range(4)]
+    purposes: tuple[Purpose, ...] = ("told", "told", "poll")
+    await asyncio.gather(*(worker(one, purpose) for one in budgets for purpose in purposes))
+
+    count = account.limit.count
+    assert most_in_a_window(given, seconds) <= count
+    assert len(given) > count * 2
+
+
+async def test_those_who_wait_are_told_to_come_back_one_after_the_other(emptied: Pool) -> None:
+    account, budget = await account_with("5/s", emptied), CallBudget(emptied)
+    for _ in range(5):
+        await budget.draw(account, "told")
+    waits = []
+    for _ in range(10):
+        with pytest.raises(NotAllowedYet) as denied:
+            await budget.draw(account, "told")
+        waits.append(denied.value.retry_after_seconds or 0.0)
+
+    steps = [later - earlier for earlier, later in pairwise(waits)]
+    assert steps == pytest.approx([0.2] * 9, abs=0.05)
+
+
+async def test_forged_ids_cost_one_call_in_ten_at_most(emptied: Pool) -> None:
+    account = await account_with("20/h", emptied)
+    budgets = [CallBudget(emptied) for _ in range(3)]
+
+    asked = [await drawn(budget, account, "discovery") for budget in budgets for _ in range(10)]
+
+    assert len([at for at in asked if at is not None]) == 2
+    assert await drawn(budgets[0], account, "told") is not None
+
+
+async def test_discoveries_that_prove_genuine_go_on(emptied: Pool) -> None:
+    account, budget = await account_with("20/h", emptied), CallBudget(emptied)
+    for _ in range(10):
+        assert await drawn(budget, account, "discovery") is not None
+        await budget.answered(account, "discovery")
+
+
+async def test_after_a_pause_one_process_tries_once_and_its_answer_frees_all(
+    emptied: Pool,
+) -> None:
+    account = await account_with("50/h", emptied)
+    async with connected(emptied) as connection:
+        await pause_account(connection, account.name, reason="rate_limited", seconds=0.05)
+        await connection.execute("select pg_sleep(0.06)")
+    first, second = CallBudget(emptied), CallBudget(emptied)
+    given = [await drawn(budget, account, "told") for budget in (first, second) for _ in range(5)]
+    assert [at is not None for at in given] == [True] + [False] * 9
+
+    await first.answered(account, "told")
+
+    assert await drawn(first, account, "told") is not None
+    assert await drawn(CallBudget(emptied), account, "told") is not None
+
+
+async def test_a_cancelled_draw_leaves_the_purse_usable(emptied: Pool) -> None:
+    account, budget = await account_with("5/h", emptied), CallBudget(emptied)
+    drawing = [asyncio.create_task(budget.draw(account, "told")) for _ in range(3)]
+    await asyncio.sleep(0)
+    drawing[0].cancel()
+    await asyncio.gather(*drawing, return_exceptions=True)
+
+    assert await drawn(budget, account, "told") is not None

@@ -1,0 +1,1 @@
+"""Worker processes and beat: drains that answer bells, and what they survive."""
