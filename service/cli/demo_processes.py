@@ -26,7 +26,7 @@ from service.errors import Unavailable
 
 ACCOUNT = "ginger-demo"
 
-START_SECONDS_MAX = 60.0
+START_SECONDS_MAX = 120.0
 LOOK_SECONDS = 0.05
 
 # The product ends its workers within 25 s; the second signal hurries it.

@@ -6,37 +6,16 @@ postponed or set aside.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from random import random
+from datetime import datetime
 
 import structlog
 
 from service.domain.lifecycle import Contradiction, NoChange, Stale, Transition, Verdict, advance
-from service.domain.polling import error_wait_seconds, next_look_seconds, reread_seconds
-from service.domain.request import (
-    BelongsTo,
-    Key,
-    NotOurs,
-    Observation,
-    ObservedBy,
-    PaymentRequest,
-    Unmapped,
-)
-from service.errors import (
-    NotAllowedYet,
-    NotFoundThere,
-    TooManyCalls,
-    Unauthorised,
-    Unreadable,
-)
-from service.flow.look import (
-    ACCOUNT_NOT_CONFIGURED,
-    CRASHED_TOO_OFTEN,
-    Look,
-    SyncParts,
-    pause_after,
-)
+from service.domain.request import Key, Observation, ObservedBy, PaymentRequest
+from service.flow.look import Look, SyncParts, pause_after
 from service.flow.record import Cause, Moved, record_moves, roll_up_orders
+from service.flow.rest import SetDown, Watch, rest_after, set_down
+from service.providers import LagsBehind
 from service.storage.due import Claimed, Rest
 from service.storage.history import ObservationRow
 from service.storage.identifiers import new_id
@@ -44,23 +23,6 @@ from service.storage.unit_of_work import Work, unit_of_work
 from service.telemetry import metrics
 
 log = structlog.get_logger()
-
-# Unknown at the provider for this long: parked. Source: CONTRACT.md, section 3.
-NOT_FOUND_SECONDS_MAX = 24 * 3600.0
-
-# Unreadable answers in a row after which a request is parked; it is still read at its interval.
-UNREADABLE_MAX = 8
-
-# How often something parked is looked at without being asked.
-PARKED_LOOK_SECONDS = 24 * 3600.0
-
-# Unregistered for this long, where only registered requests count: left until somebody asks.
-# Source: CONTRACT.md, section 3, `discover`.
-SET_ASIDE_SECONDS = 24 * 3600.0
-
-# What stands in our own way closes nothing and is tried again: with the next release a crash may
-# be mended, and during a rollout another process knows the account already.
-_NOT_READ = {CRASHED_TOO_OFTEN: PARKED_LOOK_SECONDS, ACCOUNT_NOT_CONFIGURED: 300.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +34,6 @@ class Judged:
     request: PaymentRequest
     verdict: Verdict
     cause: Cause
-
-
-@dataclass(frozen=True, slots=True)
-class SetDown:
-    """A look without an observation: how its row rests, and the code its request is flagged with.
-
-    trigger is the request that has to be read instead.
-    """
-
-    rest: Rest
-    flag: str | None = None
-    trigger: Key | None = None
 
 
 async def judge(looks: Sequence[Look], parts: SyncParts) -> None:
@@ -99,13 +49,19 @@ async def judge(looks: Sequence[Look], parts: SyncParts) -> None:
         held = await work.due.held(claims)
         ours = [look for look in looks if look.claimed in held]
         welcome = [look for look in ours if _is_welcome(look, parts)]
-        downs = [_set_down(look, parts, pauses) for look in ours if not _is_welcome(look, parts)]
+        downs = [
+            set_down(look, plan=parts.plan, pauses=pauses)
+            for look in ours
+            if not _is_welcome(look, parts)
+        ]
         requests = await _lock(work, welcome, downs)
         judged = [_compare(look, requests[look.claimed.key], at) for look in welcome]
         moves = await _write(judged, work, parts, at)
         await _flag(work, downs, requests)
         await _trigger(work, ours, downs)
-        await work.due.rest([*(_rest(j, parts, at) for j in judged), *(d.rest for d in downs)])
+        await _wake_parts(work, judged)
+        rests = [_rest(j, parts, at) for j in judged]
+        await work.due.rest([*rests, *(down.rest for down in downs)])
     parts.recorded()
     _tell(looks, held, moves)
     if moves:
@@ -249,114 +205,18 @@ def _word(verdict: Verdict) -> str:
             return "contradiction"
 
 
-def _rest(judged: Judged, parts: SyncParts, at: datetime) -> Rest:
-    """Decide when to look again. What is stale or contradictory closes no generation."""
-    claim = judged.look.claimed
-    match judged.verdict:
-        case Transition(after=after):
-            return Rest(claim, claim.wanted, _next_look(after, parts, at), known=True)
-        case NoChange(after=after):
-            again = reread_seconds(claim.rereads) if _was_told(claim) else None
-            if again is not None:
-                return Rest(
-                    claim,
-                    claim.wanted,
-                    again,
-                    rereads=claim.rereads + 1,
-                    reread=True,
-                    known=True,
-                )
-            return Rest(claim, claim.wanted, _next_look(after, parts, at), known=True)
-        case Stale() | Contradiction():
-            # However old the request is: what made us look is not answered yet.
-            wait = (
-                error_wait_seconds(claim.errors + 1, jitter=_jitter())
-                or _next_look(judged.request, parts, at)
-                or PARKED_LOOK_SECONDS
-            )
-            return Rest(claim, None, wait, errors=claim.errors + 1, known=True)
-
-
-def _was_told(claim: Claimed) -> bool:
-    """Return whether a webhook made us look: replicas lag, so it is read again soon."""
-    return claim.observed_by == ObservedBy.WEBHOOK
-
-
-def _next_look(request: PaymentRequest, parts: SyncParts, at: datetime) -> float | None:
-    age = max(at - request.first_seen_at, timedelta(0))
-    return next_look_seconds(request.facts, age=age, plan=parts.plan, jitter=_jitter())
-
-
-def _jitter() -> float:
-    return random()  # noqa: S311 - spreads work, guards nothing
-
-
-def _set_down(look: Look, parts: SyncParts, pauses: Mapping[str, float]) -> SetDown:
-    """Close a look that brought nothing to record: what next depends on why."""
-    claim = look.claimed
-    match look.answer:
-        case Observation():
-            again = None if claim.due_seconds >= SET_ASIDE_SECONDS else PARKED_LOOK_SECONDS
-            return SetDown(Rest(claim, claim.wanted, again, parked="unregistered"))
-        case BelongsTo(kind=kind, provider_id=provider_id):
-            owner = Key(claim.account, kind, provider_id)
-            rest = Rest(claim, claim.wanted, None, parked="part_of_another")
-            return SetDown(rest, trigger=owner)
-        case NotOurs(reason=reason) if reason in _NOT_READ:
-            rest = Rest(claim, None, _NOT_READ[reason], errors=claim.errors, parked=reason)
-            return SetDown(rest, flag=reason)
-        case NotOurs(reason=reason):
-            return SetDown(Rest(claim, claim.wanted, None, parked=reason), flag=reason)
-        case Unmapped(word=word):
-            log.error(
-                "request.parked",
-                account=claim.account,
-                reason="unmapped_status",
-                provider_status=word,
-            )
-            code = "unmapped_status"
-            return SetDown(Rest(claim, claim.wanted, _open(parts), parked=code), flag=code)
-        case None:
-            return _after_failure(look, parts, pauses)
-
-
-def _after_failure(look: Look, parts: SyncParts, pauses: Mapping[str, float]) -> SetDown:
-    """Postpone a look that failed. Source: CONTRACT.md, section 3, last paragraph."""
-    claim = look.claimed
-    errors = claim.errors + 1
-    later = error_wait_seconds(errors, jitter=_jitter()) or _open(parts)
-    match look.failure:
-        case NotAllowedYet(retry_after_seconds=seconds):
-            return SetDown(Rest(claim, None, seconds or 1.0, errors=claim.errors))
-        case TooManyCalls() | Unauthorised():
-            # The request did nothing wrong: its account waits, and no error is counted.
-            return SetDown(Rest(claim, None, pauses[claim.account], errors=claim.errors))
-        case NotFoundThere() if claim.failing_seconds >= NOT_FOUND_SECONDS_MAX:
-            code = "not_found_at_provider"
-            rest = Rest(claim, claim.wanted, PARKED_LOOK_SECONDS, errors=errors, parked=code)
-            return SetDown(rest, flag=code)
-        case Unreadable(code=code, detail=detail) if errors >= UNREADABLE_MAX:
-            log.error("request.parked", account=claim.account, reason=code, detail=detail)
-            return SetDown(Rest(claim, None, later, errors=errors, parked=code), flag=code)
-        case failure:
-            log.warning("request.postponed", account=claim.account, reason=str(failure))
-            return SetDown(Rest(claim, None, later, errors=errors))
-
-
 async def _pause_accounts(looks: Sequence[Look], parts: SyncParts) -> dict[str, float]:
     """Pause accounts whose provider said 401, 403 or 429; return for how many seconds each."""
     pauses: dict[str, float] = {}
     for look in looks:
         name = look.claimed.account
         if name not in pauses:
-            seconds = await pause_after(look.failure, name, parts=parts)
+            seconds = await pause_after(
+                look.failure, name, parts=parts, hold_seconds=look.hold_seconds
+            )
             if seconds is not None:
                 pauses[name] = seconds
     return pauses
-
-
-def _open(parts: SyncParts) -> float:
-    return parts.plan.open.total_seconds()
 
 
 async def _flag(
@@ -374,6 +234,27 @@ async def _flag(
             and (request := requests.get(down.rest.claimed.key)) is not None
             and request.lease_no <= down.rest.claimed.lease_no
         ]
+    )
+
+
+def _rest(judged: Judged, parts: SyncParts, at: datetime) -> Rest:
+    provider = parts.accounts[judged.look.claimed.account].provider
+    looks = provider.looks_after_end if isinstance(provider, LagsBehind) else ()
+    return rest_after(
+        judged.look.claimed,
+        judged.verdict,
+        seen=judged.seen,
+        request=judged.request,
+        watch=Watch(parts.plan, at, looks),
+    )
+
+
+async def _wake_parts(work: Work, judged: Sequence[Judged]) -> None:
+    """Bind parts that came before the request which they belong to."""
+    await work.due.wake_parts(
+        Key(j.request.key.account, item.kind, item.provider_id)
+        for j in judged
+        for item in j.seen.related
     )
 
 

@@ -58,7 +58,10 @@ class SyncParts:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What came of one claimed row: an answer with its evidence, or the reason why not."""
+    """What came of one claimed row: an answer with its evidence, or the reason why not.
+
+    hold_seconds is how long the provider wants no further call of this account.
+    """
 
     claimed: Claimed
     answer: Answer | None
@@ -66,6 +69,7 @@ class Look:
     evidence: bytes = b""
     sha256: bytes = b""
     read_at: datetime | None = None
+    hold_seconds: float = 0.0
 
 
 async def look(claim: Claimed, *, owner: Key | None, known: Facts | None, parts: SyncParts) -> Look:
@@ -91,7 +95,14 @@ async def look(claim: Claimed, *, owner: Key | None, known: Facts | None, parts:
         _check_amounts(fetched.answer)
     except SettledError as failure:
         return Look(claim, None, failure)
-    return Look(claim, fetched.answer, None, fetched.evidence, fetched.sha256, parts.now())
+    return Look(
+        claim,
+        fetched.answer,
+        evidence=fetched.evidence,
+        sha256=fetched.sha256,
+        read_at=parts.now(),
+        hold_seconds=fetched.hold_seconds,
+    )
 
 
 def purpose_of(claim: Claimed, account: ConnectedAccount) -> Purpose:
@@ -120,18 +131,20 @@ def _check_amounts(answer: Answer) -> None:
 
 
 async def pause_after(
-    failure: SettledError | None, account: str, *, parts: SyncParts
+    failure: SettledError | None, account: str, *, parts: SyncParts, hold_seconds: float = 0.0
 ) -> float | None:
-    """Pause an account whose provider said 401, 403 or 429; return for how many seconds.
+    """Pause an account whose provider said 401, 403 or 429, or that no calls are left.
 
-    None for any other failure. In a transaction of its own: account rows are not part of the
-    lock order.
+    Return for how many seconds, None where there is no reason to pause. In a transaction of its
+    own: account rows are not part of the lock order.
     """
     match failure:
         case Unauthorised():
             reason, told = "unauthorised", None
         case TooManyCalls(retry_after_seconds=told):
             reason = "rate_limited"
+        case None if hold_seconds > 0:
+            reason, told = "rate_limited", hold_seconds
         case _:
             return None
     async with connected(parts.pool) as connection:

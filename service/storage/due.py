@@ -187,6 +187,29 @@ class DueTable:
         )
         return cursor.rowcount
 
+    async def wake_parts(self, keys: Iterable[Key]) -> None:
+        """Make parts due that waited for somebody to claim them."""
+        listed = sorted(set(keys))
+        if not listed:
+            return
+        await self._connection.execute(
+            """
+            with waiting as materialized (
+                select due.account, due.kind, due.provider_id from due
+                  join unnest(%s::text[], %s::text[], %s::text[])
+                       as k (account, kind, provider_id) using (account, kind, provider_id)
+                 where parked in ('unclaimed', 'not_a_billing_request')
+                 order by account, kind, provider_id for update of due
+            )
+            update due set due_at = now(), parked = null, known = true, urgency = 0,
+                           wanted = due.wanted + 1
+              from waiting
+             where (due.account, due.kind, due.provider_id)
+                   = (waiting.account, waiting.kind, waiting.provider_id)
+            """,
+            list(_columns(listed)),
+        )
+
     async def generation(self, key: Key) -> tuple[int, int] | None:
         """Return how often a key was wanted and up to where it was read, None if never."""
         cursor = await self._connection.execute(

@@ -12,7 +12,8 @@ from service.domain.notification import time_text
 from service.domain.request import ObservedBy
 from service.domain.status import Status
 from service.errors import Unavailable
-from service.flow.judge import UNREADABLE_MAX, judge
+from service.flow.judge import judge
+from service.flow.rest import UNREADABLE_MAX
 from service.flow.look import Look, look, purpose_of
 from service.flow.register import register_request
 from service.storage.due import Claimed
