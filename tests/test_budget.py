@@ -140,6 +140,18 @@ async def test_after_a_pause_one_process_tries_once_and_its_answer_frees_all(
     assert await drawn(CallBudget(emptied), account, "told") is not None
 
 
+async def test_what_a_process_drew_and_did_not_use_is_soon_forgotten(emptied: Pool) -> None:
+    account, budget = await account_with("20/500ms", emptied), CallBudget(emptied)
+    for _ in range(2):
+        await budget.draw(account, "told")
+    async with connected(emptied) as connection:
+        await pause_account(connection, account.name, reason="rate_limited", seconds=60)
+    assert await drawn(budget, account, "told") is not None
+    await asyncio.sleep(0.06)  # a slice's time: a tenth of the window, and a little
+
+    assert await drawn(budget, account, "told") is None
+
+
 async def test_a_cancelled_draw_leaves_the_purse_usable(emptied: Pool) -> None:
     account, budget = await account_with("5/h", emptied), CallBudget(emptied)
     drawing = [asyncio.create_task(budget.draw(account, "told")) for _ in range(3)]

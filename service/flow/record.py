@@ -22,7 +22,7 @@ from service.settings import Endpoint
 from service.storage.history import TransitionRow
 from service.storage.identifiers import new_id
 from service.storage.notifications import NotificationRow
-from service.storage.orders import Member, OrderRow
+from service.storage.orders import Member, OrderRow, RolledUp
 from service.storage.unit_of_work import Work
 
 
@@ -87,6 +87,7 @@ async def roll_up_orders(
     members = await work.orders.members(triggered)
     rows: list[TransitionRow] = []
     messages: list[NotificationRow] = []
+    saved: list[RolledUp] = []
     for order in orders:
         of_order = members.get(order.id, [])
         state = roll_up(
@@ -100,9 +101,10 @@ async def roll_up_orders(
             row = _order_transition_row(order, state, triggered[order.id], at)
             rows.append(row)
             messages.append(_order_message(order, state, of_order, row.sequence, endpoints, at))
-            await work.orders.save(order.id, state, sequence=row.sequence, chain=row.hash)
+            saved.append(RolledUp(order.id, state, row.sequence, row.hash))
         elif set(order.attention) != state.attention or order.rule != state.rule:
-            await work.orders.save(order.id, state, sequence=order.sequence, chain=order.chain)
+            saved.append(RolledUp(order.id, state, order.sequence, order.chain))
+    await work.orders.save(saved)
     await work.history.append_transitions(rows)
     await work.outbox.add(messages)
     return len(rows)

@@ -39,7 +39,7 @@ async def ensure_accounts(
     await connection.execute(
         """
         insert into accounts (name, provider)
-        select * from unnest(%s::text[], %s::text[]) as a (name, provider) order by name
+        select * from unnest(%b::text[], %b::text[]) as a (name, provider) order by name
         on conflict (name) do update set provider = excluded.provider
          where accounts.provider <> excluded.provider
         """,
@@ -48,13 +48,13 @@ async def ensure_accounts(
     if end_pauses:
         await connection.execute(
             "update accounts set state = 'ok', reason = null, pauses = 0,"
-            " paused_until = '-infinity' where state = 'paused' and name = any(%s)",
+            " paused_until = '-infinity' where state = 'paused' and name = any(%b)",
             [names],
         )
     await connection.execute(
         """
         insert into budgets (account, share)
-        select name, share from unnest(%s::text[]) as a (name)
+        select name, share from unnest(%b::text[]) as a (name)
          cross join (values ('all'), ('discovery')) as s (share)
          order by name, share
         on conflict (account, share) do nothing
@@ -103,7 +103,7 @@ async def resume_accounts(connection: AsyncConnection[Any], names: Iterable[str]
     cursor = await connection.execute(
         """
         update accounts set state = 'ok', reason = null, pauses = 0
-         where name = any(%s) and state = 'paused' and paused_until <= now()
+         where name = any(%b) and state = 'paused' and paused_until <= now()
         returning name
         """,
         [sorted(set(names))],

@@ -74,14 +74,14 @@ class Deliveries:
         await self._connection.execute(
             """
             insert into endpoints (name, kind)
-            select * from unnest(%s::text[], %s::text[]) as e (name, kind) order by name
+            select * from unnest(%b::text[], %b::text[]) as e (name, kind) order by name
             on conflict (name) do update set kind = excluded.kind, configured = true
             """,
             [names, [kind for _, kind in ordered]],
         )
         removed = await self._connection.execute(
             "update endpoints set configured = false"
-            " where configured and not name = any(%s) returning name",
+            " where configured and not name = any(%b) returning name",
             [names],
         )
         gone = [row[0] for row in await removed.fetchall()]
@@ -136,7 +136,7 @@ class Deliveries:
         async with self._connection.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(
                 f"select name, {', '.join(_LANE_COLUMNS)} from endpoints"  # noqa: S608 - constant
-                " where name = any(%s) order by name for no key update",
+                " where name = any(%b) order by name for no key update",
                 [sorted(set(names))],
             )
             rows = await cursor.fetchall()
@@ -223,8 +223,8 @@ class Deliveries:
         cursor = await self._connection.execute(
             """
             with back as (
-                select * from unnest(%(ids)s::text[], %(leases)s::bigint[], %(states)s::text[],
-                                     %(counts)s::integer[], %(waits)s::float8[])
+                select * from unnest(%(ids)b::text[], %(leases)b::bigint[], %(states)b::text[],
+                                     %(counts)b::integer[], %(waits)s::float8[])
                     as b (id, lease_no, state, counts, wait_seconds)
             ), ours as materialized (
                 select d.id, back.state, back.counts, back.wait_seconds
@@ -260,8 +260,8 @@ class Deliveries:
             """
             insert into attempts (delivery_id, number, at, outcome, status_code, duration_ms,
                                   excerpt)
-            select * from unnest(%s::text[], %s::integer[], %s::timestamptz[], %s::text[],
-                                 %s::integer[], %s::integer[], %s::text[])
+            select * from unnest(%b::text[], %b::integer[], %b::timestamptz[], %b::text[],
+                                 %b::integer[], %b::integer[], %b::text[])
             """,
             [
                 [closing.claimed.id for closing in closings],

@@ -115,7 +115,7 @@ class DueTable:
             """
             select due.account, due.kind, due.provider_id, due.lease_no
               from due
-              join unnest(%s::text[], %s::text[], %s::text[], %s::bigint[])
+              join unnest(%b::text[], %b::text[], %b::text[], %b::bigint[])
                    as c (account, kind, provider_id, lease_no)
              using (account, kind, provider_id, lease_no)
             """,
@@ -129,7 +129,7 @@ class DueTable:
         await self._connection.execute(
             """
             select from due
-              join unnest(%s::text[], %s::text[], %s::text[]) as k (account, kind, provider_id)
+              join unnest(%b::text[], %b::text[], %b::text[]) as k (account, kind, provider_id)
              using (account, kind, provider_id)
              order by account, kind, provider_id for update of due
             """,
@@ -196,7 +196,7 @@ class DueTable:
             """
             with waiting as materialized (
                 select due.account, due.kind, due.provider_id from due
-                  join unnest(%s::text[], %s::text[], %s::text[])
+                  join unnest(%b::text[], %b::text[], %b::text[])
                        as k (account, kind, provider_id) using (account, kind, provider_id)
                  where parked in ('unclaimed', 'not_a_billing_request')
                  order by account, kind, provider_id for update of due
@@ -296,9 +296,9 @@ with picked as materialized (
 _REST = """
 with back as (
     select * from unnest(
-        %(accounts)s::text[], %(kinds)s::text[], %(ids)s::text[], %(leases)s::bigint[],
-        %(wanted)s::bigint[], %(covered)s::bigint[], %(next)s::float8[], %(errors)s::integer[],
-        %(rereads)s::smallint[], %(reread)s::boolean[], %(known)s::boolean[], %(parked)s::text[]
+        %(accounts)b::text[], %(kinds)b::text[], %(ids)b::text[], %(leases)b::bigint[],
+        %(wanted)b::bigint[], %(covered)b::bigint[], %(next)s::float8[], %(errors)b::integer[],
+        %(rereads)b::smallint[], %(reread)b::boolean[], %(known)b::boolean[], %(parked)b::text[]
     ) as b (account, kind, provider_id, lease_no, wanted, covered, next_seconds, errors, rereads,
             reread, known, parked)
 ), ours as materialized (
@@ -351,7 +351,7 @@ _TRIGGER = """
 insert into due (account, kind, provider_id, observed_by, known, urgency)
 select account, kind, provider_id, %(observed_by)s, %(known)s,
        case when %(trusted)s then %(urgency)s::smallint else 2 end
-  from unnest(%(accounts)s::text[], %(kinds)s::text[], %(ids)s::text[])
+  from unnest(%(accounts)b::text[], %(kinds)b::text[], %(ids)b::text[])
        as t (account, kind, provider_id)
  order by account, kind, provider_id
 on conflict (account, kind, provider_id) do update

@@ -1,12 +1,12 @@
 """History: transitions, and the reads that caused them. Append-only; the database refuses more."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from psycopg import AsyncConnection
-from psycopg.types.json import Jsonb
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,60 +52,70 @@ class History:
         self._connection = connection
 
     async def append_observations(self, rows: Sequence[ObservationRow]) -> None:
-        async with self._connection.cursor() as cursor:
-            await cursor.executemany(
-                """
-                insert into observations (day, id, request_id, read_at, lease_no, version,
-                                          observed_by, verdict, answer_sha256, answer)
-                values ((%(at)s at time zone 'utc')::date, %(id)s, %(request)s, %(at)s, %(lease)s,
-                        %(version)s, %(by)s, %(verdict)s, %(sha256)b, %(answer)b)
-                """,
-                [
-                    {
-                        "id": row.id,
-                        "request": row.request_id,
-                        "at": row.read_at,
-                        "lease": row.lease_no,
-                        "version": row.version,
-                        "by": row.observed_by,
-                        "verdict": row.verdict,
-                        "sha256": row.answer_sha256,
-                        "answer": row.answer,
-                    }
-                    for row in rows
-                ],
+        if not rows:
+            return
+        columns = [
+            (
+                row.id,
+                row.request_id,
+                row.read_at,
+                row.lease_no,
+                row.version,
+                row.observed_by,
+                row.verdict,
+                row.answer_sha256,
+                row.answer,
             )
+            for row in rows
+        ]
+        await self._connection.execute(
+            """
+            insert into observations (day, id, request_id, read_at, lease_no, version,
+                                      observed_by, verdict, answer_sha256, answer)
+            select (read_at at time zone 'utc')::date, o.*
+              from unnest(%b::text[], %b::text[], %b::timestamptz[], %b::bigint[], %b::bigint[],
+                          %b::text[], %b::text[], %b::bytea[], %b::bytea[])
+                   as o (id, request_id, read_at, lease_no, version, observed_by, verdict,
+                         answer_sha256, answer)
+            """,
+            [list(column) for column in zip(*columns, strict=True)],
+        )
 
     async def append_transitions(self, rows: Sequence[TransitionRow]) -> None:
-        async with self._connection.cursor() as cursor:
-            await cursor.executemany(
-                """
-                insert into transitions (id, subject, subject_id, sequence, type, before, after,
-                                         correction, observed_by, observation_id, answer_sha256,
-                                         lease_no, version, occurred_at, recorded_at,
-                                         chained_from, hash)
-                values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-                """,
-                [
-                    (
-                        row.id,
-                        row.subject,
-                        row.subject_id,
-                        row.sequence,
-                        row.type,
-                        Jsonb(row.before) if row.before is not None else None,
-                        Jsonb(row.after),
-                        row.correction,
-                        row.observed_by,
-                        row.observation_id,
-                        row.answer_sha256,
-                        row.lease_no,
-                        row.version,
-                        row.occurred_at,
-                        row.recorded_at,
-                        row.chained_from,
-                        row.hash,
-                    )
-                    for row in rows
-                ],
+        if not rows:
+            return
+        columns = [
+            (
+                row.id,
+                row.subject,
+                row.subject_id,
+                row.sequence,
+                row.type,
+                json.dumps(row.before) if row.before is not None else None,
+                json.dumps(row.after),
+                row.correction,
+                row.observed_by,
+                row.observation_id,
+                row.answer_sha256,
+                row.lease_no,
+                row.version,
+                row.occurred_at,
+                row.recorded_at,
+                row.chained_from,
+                row.hash,
             )
+            for row in rows
+        ]
+        await self._connection.execute(
+            """
+            insert into transitions (id, subject, subject_id, sequence, type, before, after,
+                                     correction, observed_by, observation_id, answer_sha256,
+                                     lease_no, version, occurred_at, recorded_at,
+                                     chained_from, hash)
+            select * from unnest(
+                %b::text[], %b::text[], %b::text[], %b::bigint[], %b::text[], %b::jsonb[],
+                %b::jsonb[], %b::boolean[], %b::text[], %b::text[], %b::bytea[], %b::bigint[],
+                %b::bigint[], %b::timestamptz[], %b::timestamptz[], %b::bytea[], %b::bytea[])
+            """,
+            [list(column) for column in zip(*columns, strict=True)],
+        )

@@ -32,41 +32,47 @@ class Outbox:
 
     async def add(self, rows: Sequence[NotificationRow]) -> int:
         """Write messages and their deliveries; return how many deliveries there are."""
-        async with self._connection.cursor() as cursor:
-            await cursor.executemany(
-                """
-                insert into notifications (id, type, subject, subject_id, sequence, account,
-                                           reference, body, created_at)
-                values (%s, %s, %s, %s, %s, %s, %s, %b, %s)
-                """,
-                [
-                    (
-                        row.id,
-                        row.type,
-                        row.subject,
-                        row.subject_id,
-                        row.sequence,
-                        row.account,
-                        row.reference,
-                        row.body,
-                        row.created_at,
-                    )
-                    for row in rows
-                ],
+        if not rows:
+            return 0
+        messages = [
+            (
+                row.id,
+                row.type,
+                row.subject,
+                row.subject_id,
+                row.sequence,
+                row.account,
+                row.reference,
+                row.body,
+                row.created_at,
             )
-            deliveries = [
-                (new_id("dlv"), row.id, endpoint, row.type, row.subject_id, row.sequence,
-                 row.reference)
-                for row in rows
-                for endpoint in row.endpoints
-            ]  # fmt: skip
-            if deliveries:
-                await cursor.executemany(
-                    """
-                    insert into deliveries (id, notification_id, endpoint, type, subject_id,
-                                            sequence, reference)
-                    values (%s, %s, %s, %s, %s, %s, %s)
-                    """,
-                    deliveries,
-                )
+            for row in rows
+        ]
+        await self._connection.execute(
+            """
+            insert into notifications (id, type, subject, subject_id, sequence, account,
+                                       reference, body, created_at)
+            select * from unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::bigint[],
+                                 %b::text[], %b::text[], %b::bytea[], %b::timestamptz[])
+            """,
+            [list(column) for column in zip(*messages, strict=True)],
+        )
+        return await self._add_deliveries(rows)
+
+    async def _add_deliveries(self, rows: Sequence[NotificationRow]) -> int:
+        deliveries = [
+            (new_id("dlv"), row.id, endpoint, row.type, row.subject_id, row.sequence, row.reference)
+            for row in rows
+            for endpoint in row.endpoints
+        ]
+        if deliveries:
+            await self._connection.execute(
+                """
+                insert into deliveries (id, notification_id, endpoint, type, subject_id,
+                                        sequence, reference)
+                select * from unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
+                                     %b::bigint[], %b::text[])
+                """,
+                [list(column) for column in zip(*deliveries, strict=True)],
+            )
         return len(deliveries)

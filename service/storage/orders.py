@@ -39,6 +39,16 @@ class OrderRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RolledUp:
+    """What an order adds up to now, and where its history stands."""
+
+    id: str
+    state: OrderState
+    sequence: int
+    chain: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """A request of an order, with what an order message says of it."""
 
@@ -61,13 +71,13 @@ class OrdersTable:
         await self._connection.execute(
             """
             insert into orders (id, reference)
-            select * from unnest(%s::text[], %s::text[]) as o (id, reference) order by reference
+            select * from unnest(%b::text[], %b::text[]) as o (id, reference) order by reference
             on conflict (reference) do nothing
             """,
             [[new_id("ord") for _ in ordered], ordered],
         )
         cursor = await self._connection.execute(
-            "select reference, id from orders where reference = any(%s)", [ordered]
+            "select reference, id from orders where reference = any(%b)", [ordered]
         )
         return dict(await cursor.fetchall())
 
@@ -80,7 +90,7 @@ class OrdersTable:
         async with self._connection.cursor(row_factory=class_row(OrderRow)) as cursor:
             await cursor.execute(
                 f"""
-                select {_FIELDS} from orders where id = any(%s)
+                select {_FIELDS} from orders where id = any(%b)
                  order by reference for no key update
                 """,  # noqa: S608 - constant list of columns
                 [sorted(set(ids))],
@@ -106,7 +116,7 @@ class OrdersTable:
         members: dict[str, list[Member]] = defaultdict(list)
         async with self._connection.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(
-                "select * from requests where order_id = any(%s) order by id", [listed]
+                "select * from requests where order_id = any(%b) order by id", [listed]
             )
             for row in await cursor.fetchall():
                 request = request_of(row)
@@ -133,28 +143,41 @@ class OrdersTable:
             [currency, amount, Jsonb(dict(metadata)), registered_as, order_id],
         )
 
-    async def save(self, order_id: str, state: OrderState, *, sequence: int, chain: bytes) -> None:
-        """Write what an order adds up to; the row must be locked by this transaction."""
+    async def save(self, orders: Sequence[RolledUp]) -> None:
+        """Write what orders add up to; the rows must be locked by this transaction."""
+        if not orders:
+            return
+        columns = [
+            (
+                order.id,
+                str(order.state.status),
+                order.state.rule,
+                order.state.currency,
+                order.state.received,
+                order.state.refunded,
+                order.state.taken_back,
+                order.state.booked,
+                ",".join(sorted(order.state.attention)),
+                order.sequence,
+                order.chain,
+            )
+            for order in orders
+        ]
+        # Attention travels as one comma-separated text per row, as in requests.
         await self._connection.execute(
             """
-            update orders
-               set status = %s, rule = %s, received = %s, refunded = %s, taken_back = %s,
-                   booked = %s, attention = %s, sequence = %s, chain = %s,
-                   currency = coalesce(currency, %s),
-                   version = version + 1, updated_at = now()
-             where id = %s
+            update orders as o
+               set status = s.status, rule = s.rule, received = s.received,
+                   refunded = s.refunded, taken_back = s.taken_back, booked = s.booked,
+                   attention = string_to_array(s.attention, ','), sequence = s.sequence,
+                   chain = s.chain, currency = coalesce(o.currency, s.currency),
+                   version = o.version + 1, updated_at = now()
+              from unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::bigint[],
+                          %b::bigint[], %b::bigint[], %b::bigint[], %b::text[], %b::bigint[],
+                          %b::bytea[])
+                   as s (id, status, rule, currency, received, refunded, taken_back, booked,
+                         attention, sequence, chain)
+             where o.id = s.id
             """,
-            [
-                str(state.status),
-                state.rule,
-                state.received,
-                state.refunded,
-                state.taken_back,
-                state.booked,
-                sorted(state.attention),
-                sequence,
-                chain,
-                state.currency,
-                order_id,
-            ],
+            [list(column) for column in zip(*columns, strict=True)],
         )

@@ -46,7 +46,7 @@ class RequestsTable:
             """
             insert into requests (id, account, kind, provider_id, registered)
             select id, account, kind, provider_id, %s
-              from unnest(%s::text[], %s::text[], %s::text[], %s::text[])
+              from unnest(%b::text[], %b::text[], %b::text[], %b::text[])
                    as k (id, account, kind, provider_id)
              order by account, kind, provider_id
             on conflict (account, kind, provider_id) do nothing
@@ -74,7 +74,7 @@ class RequestsTable:
             await cursor.execute(
                 f"""
                 select r.* from requests as r
-                  join unnest(%s::text[], %s::text[], %s::text[])
+                  join unnest(%b::text[], %b::text[], %b::text[])
                        as k (account, kind, provider_id) using (account, kind, provider_id)
                  order by r.account, r.kind, r.provider_id
                 {locking}
@@ -111,7 +111,7 @@ class RequestsTable:
         await self._connection.execute(
             """
             insert into related (account, kind, provider_id, request_id, related_as)
-            select * from unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+            select * from unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::text[])
             on conflict (account, kind, provider_id) do nothing
             """,
             [list(column) for column in zip(*rows, strict=True)],
@@ -124,7 +124,7 @@ class RequestsTable:
             """
             select related.account, related.kind, related.provider_id, r.kind, r.provider_id
               from related
-              join unnest(%s::text[], %s::text[], %s::text[])
+              join unnest(%b::text[], %b::text[], %b::text[])
                    as k (account, kind, provider_id) using (account, kind, provider_id)
               join requests as r on r.id = related.request_id
             """,
@@ -216,7 +216,7 @@ update requests as r
                               (r.sequence, r.parked, r.order_id, r.reference, r.provider_status,
                                r.final, r.reason, r.amount, r.attention)
                          then now() else r.updated_at end
-  from unnest(%(ids)s::text[], {", ".join(f"%({name})s::{kind}[]" for name, kind in _SAVED)})
+  from unnest(%(ids)b::text[], {", ".join(f"%({name})b::{kind}[]" for name, kind in _SAVED)})
        as s (id, {", ".join(name for name, _ in _SAVED)})
  where r.id = s.id
 """  # noqa: S608 - built from the constant list of columns above

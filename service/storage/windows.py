@@ -65,7 +65,7 @@ class Windows:
         cursor = await self._connection.execute(
             """
             select exists (
-                select from unnest(%(accounts)s::text[]) as a (name)
+                select from unnest(%(accounts)b::text[]) as a (name)
                  where exists (select from windows where account = a.name
                                   and finished_at is null and leased_until <= now())
                     or not exists (select from windows where account = a.name
@@ -94,17 +94,23 @@ class Windows:
 
         An id that only a webhook has named so far, or that was not found, is news as well: the
         provider's own list vouches for it, so it need not wait among ids that anybody can send.
+        Where the list is one of events, an item is news unless that event reached us.
         """
         cursor = await self._connection.execute(
             """
             select listed.kind, listed.provider_id
-              from unnest(%(kinds)s::text[], %(ids)s::text[], %(versions)s::bigint[])
-                   as listed (kind, provider_id, version)
+              from unnest(%(kinds)b::text[], %(ids)b::text[], %(versions)b::bigint[],
+                          %(events)b::text[])
+                   as listed (kind, provider_id, version, event_id)
               left join due on due.account = %(account)s and due.kind = listed.kind
                            and due.provider_id = listed.provider_id
               left join requests as r on r.account = %(account)s and r.kind = listed.kind
                            and r.provider_id = listed.provider_id
-             where due.account is null or listed.version > r.version
+             where (listed.event_id is not null and not exists (
+                       select from events as e
+                        where e.account = %(account)s and e.event_id = listed.event_id))
+                or (listed.event_id is null and due.account is null)
+                or listed.version > r.version
                 or (r.id is null and due.urgency = 2 and due.parked is null)
                 or due.parked = 'not_found_at_provider'
             """,
@@ -113,6 +119,7 @@ class Windows:
                 "kinds": [str(item.kind) for item in items],
                 "ids": [item.provider_id for item in items],
                 "versions": [item.version for item in items],
+                "events": [item.event_id for item in items],
             },
         )
         return [Key(account, Kind(kind), name) for kind, name in await cursor.fetchall()]

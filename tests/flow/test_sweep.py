@@ -10,7 +10,7 @@ import pytest
 
 from service.flow.sweep import sweep
 from service.storage.unit_of_work import unit_of_work
-from service.storage.windows import OVERLAP, Windows
+from service.storage.windows import Windows
 from tests.flow.world import ACCOUNT, World, order, order_id
 
 EVERY = timedelta(minutes=5)
@@ -88,7 +88,7 @@ async def test_a_window_begins_when_its_time_has_come_and_overlaps_the_last(alon
 
     first, second = await windows(alone)
     assert isinstance(first["until"], datetime)
-    assert second["since"] == first["until"] - OVERLAP
+    assert second["since"] == first["until"] - timedelta(minutes=10)
     assert second["finished"]
 
 
@@ -102,7 +102,7 @@ async def test_after_an_outage_the_whole_gap_is_looked_through(alone: World) -> 
 
     first, second = await windows(alone)
     assert isinstance(first["until"], datetime)
-    assert second["since"] == first["until"] - OVERLAP
+    assert second["since"] == first["until"] - timedelta(minutes=10)
     assert len(alone.provider.pages) == 1
 
 

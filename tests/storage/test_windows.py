@@ -1,6 +1,6 @@
 """Windows of list sweeps: leased, gone on with, never passed over."""
 
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from service.domain.request import Key, Kind
 from service.providers import Listed
@@ -136,3 +136,21 @@ async def test_what_is_listed_is_news_when_unknown_newer_or_not_yet_vouched_for(
     found = await news(emptied, *(Listed(Kind.ORDER, name, v) for name, v in versions.items()))
 
     assert sorted(found) == ["missing", "new", "newer", "told"]
+
+
+async def test_a_listed_event_is_news_unless_it_reached_us(emptied: Pool) -> None:
+    await insert(
+        emptied,
+        "events",
+        day=date(2026, 11, 20),
+        id="evt_1",
+        account=ACCOUNT,
+        event_id="EV1",
+        received_at=datetime(2026, 11, 20, tzinfo=UTC),
+        verdict="accepted",
+        body_sha256=b"",
+        body=b"",
+    )
+    listed = [Listed(Kind.BILLING_REQUEST, f"BRQ{n}", None, event_id=f"EV{n}") for n in (1, 2)]
+
+    assert await news(emptied, *listed) == ["BRQ2"]

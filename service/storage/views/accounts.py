@@ -36,14 +36,14 @@ _ACCOUNTS = f"""
               from budgets, unnest(granted_at, granted_calls) as granted (at, calls)
              where budgets.account = name and share = 'all'
                and granted.at > now() - make_interval(secs => window_seconds)) as used
-      from unnest(%(names)s::text[], %(seconds)s::float8[]) as chosen (name, window_seconds)
+      from unnest(%(names)b::text[], %(seconds)s::float8[]) as chosen (name, window_seconds)
       left join accounts using (name)
      order by name
 """  # noqa: S608 - put together from the constant above
 
 _WINDOWS = """
     select name, since, until, finished_at, found
-      from unnest(%(names)s::text[]) as chosen (name),
+      from unnest(%(names)b::text[]) as chosen (name),
            lateral (select * from windows where account = name
                      order by until desc, id desc limit %(limit)s) as shown
      order by name, until, id
@@ -59,7 +59,7 @@ _CHANGES = """
 
 _COMPLETE = f"""
     select name, {_COMPLETE_UP_TO} as complete_up_to
-      from unnest(%(names)s::text[]) as chosen (name)
+      from unnest(%(names)b::text[]) as chosen (name)
 """  # noqa: S608 - put together from the constant above
 
 

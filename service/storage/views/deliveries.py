@@ -67,7 +67,7 @@ async def _attempts(pool: Pool, delivery_ids: Sequence[str]) -> Mapping[str, lis
         await cursor.execute(
             """
             select delivery_id, at, outcome, status_code, duration_ms, excerpt
-              from attempts where delivery_id = any(%s) order by delivery_id, number
+              from attempts where delivery_id = any(%b) order by delivery_id, number
             """,
             [list(delivery_ids)],
         )

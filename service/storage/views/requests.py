@@ -78,7 +78,7 @@ async def brief_requests(pool: Pool, order_ids: Sequence[str]) -> Mapping[str, l
     """Return the requests of each order, in brief and in the order we first saw them."""
     async with reading(pool) as cursor:
         await cursor.execute(
-            "select * from requests where order_id = any(%s) order by first_seen_at, id",
+            "select * from requests where order_id = any(%b) order by first_seen_at, id",
             [list(order_ids)],
         )
         briefs: dict[str, list[Json]] = defaultdict(list)
