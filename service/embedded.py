@@ -482,7 +482,9 @@ class ServerUser:
     def become(self) -> None:
         """Give up root in this process: one capability is kept if `searches`, else none."""
         if self.searches:
-            _prctl(_PR_SET_KEEPCAPS, 1)
+            # Keeps capabilities over setuid, and counts them in access(2), by which PostgreSQL
+            # asks whether it may run its own programs.
+            _prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP)
         os.setgroups([])
         os.setgid(self.gid)
         os.setuid(self.uid)
@@ -546,7 +548,8 @@ def stop(process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals,
 
 # Numbers from linux/prctl.h and linux/capability.h.
 _PR_SET_PDEATHSIG = 1
-_PR_SET_KEEPCAPS = 8
+_PR_SET_SECUREBITS = 28
+_SECBIT_NO_SETUID_FIXUP = 1 << 2
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2

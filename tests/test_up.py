@@ -404,12 +404,24 @@ def test_it_works_on_ones_own_servers_and_ends_in_order(
     up.settles()
     up.play("refund", 10)
     below = descendants(up.process.pid)
-
-    assert up.stop() == 0
+    with waiting_for_news(up) as line:
+        assert up.stop() == 0
+        assert line.recv(12) == b"HTTP/1.1 200"
     assert up.lines == [f"ready {up.url}\n"]
     assert not any(exists(pid) for pid in below)
     assert not (up.data_dir / "processes.json").exists()
     up.close()
+
+
+def waiting_for_news(up: Up) -> socket.socket:
+    """Ask for changes far ahead, with patience; return the connection once the call is in."""
+    line = socket.create_connection(("127.0.0.1", up.port), timeout=STOP_SECONDS)
+    line.sendall(
+        b"GET /v1/changes?after=f999999999&wait=30 HTTP/1.1\r\nHost: settled\r\n"
+        b"Authorization: Bearer key-of-an-operator\r\n\r\n"
+    )
+    assert up.is_ready()  # answered after that call was taken in
+    return line
 
 
 @pytest.mark.parametrize(

@@ -220,11 +220,13 @@ def web(config: Path | None, listen: str | None) -> None:
     def opened() -> Any:
         return open_runtime(configuration, role="web")
 
+    app = create_app(opened)
     run(
-        create_app(opened),
+        app,
         host=host.strip("[]"),
         port=int(port),
         share_port=configuration.settled.web_processes > 1,
+        on_stopping=app.state.stopping.set,
     )
 
 

@@ -25,16 +25,19 @@ def run(
     share_port: bool = False,
     limits: Limits | None = None,
     on_listening: Callable[[int], None] | None = None,
+    on_stopping: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve app from this process until SIGTERM or SIGINT; requests in hand get 10 s to finish.
 
-    on_listening is told the port, which matters where 0 asks the system to choose one. With
+    on_listening is told the port, which matters where 0 asks the system to choose one.
+    on_stopping is called on the loop when the end begins, before what is in hand finishes. With
     share_port several processes listen on one port and the kernel spreads the connections.
     Raises Misconfigured when the address cannot be had, SystemExit when app does not start.
     """
     _raise_file_limit()
     with bind(host, port, share_port=share_port) as listener:
-        Server(app, limits=limits, on_listening=on_listening).run([listener])
+        server = Server(app, limits=limits, on_listening=on_listening, on_stopping=on_stopping)
+        server.run([listener])
 
 
 def bind(host: str, port: int, *, share_port: bool = False) -> socket.socket:
@@ -71,8 +74,10 @@ class Server(uvicorn.Server):
         *,
         limits: Limits | None = None,
         on_listening: Callable[[int], None] | None = None,
+        on_stopping: Callable[[], None] = lambda: None,
     ) -> None:
         self._on_listening = on_listening
+        self._on_stopping = on_stopping
         super().__init__(
             uvicorn.Config(
                 app,
@@ -99,6 +104,10 @@ class Server(uvicorn.Server):
         gc.freeze()
         if self._on_listening is not None and sockets:
             self._on_listening(sockets[0].getsockname()[1])
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_stopping()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -13,9 +13,9 @@ from service.domain.request import ObservedBy
 from service.domain.status import Status
 from service.errors import Unavailable
 from service.flow.judge import judge
-from service.flow.rest import UNREADABLE_MAX
 from service.flow.look import Look, look, purpose_of
 from service.flow.register import register_request
+from service.flow.rest import UNREADABLE_MAX
 from service.storage.due import Claimed
 from service.storage.unit_of_work import unit_of_work
 from tests.builders import facts, seen
@@ -374,6 +374,21 @@ async def test_one_look_that_fails_never_spoils_its_neighbours(world: World) -> 
     await world.read(1, 2, 3, 4)
 
     assert await world.status(4) == "paid"
+
+
+async def test_a_look_older_than_the_recorded_read_parks_nothing(world: World) -> None:
+    """Its lease was taken over between its last look at it and the lock on the request."""
+    world.provider.shows(order(1))
+    await world.read(1)
+    world.provider.shows(order(1, status="sleeping", minute=2))
+    looked = await looks_at(world, 1)
+    await world.run("update requests set lease_no = 9")
+
+    await judge(looked, world.parts)
+
+    request = await world.request(1)
+    assert request is not None
+    assert (request.parked, request.attention) == (None, frozenset())
 
 
 # Accounts that do not discover.
@@ -759,6 +774,21 @@ async def test_recorders_of_the_same_hot_requests_never_fail_each_other(world: W
 
     assert [await world.status(n) for n in range(1, 9)] == ["paid"] * 8
     assert await world.value("select sum(received) from orders") == 8 * 4000
+
+
+async def test_parts_of_the_same_unknown_requests_never_fail_each_other(world: World) -> None:
+    """Two at once trigger the same ten rows that are not there yet, in opposite orders."""
+    for turn in range(15):
+        first = 1000 * (turn + 1)
+        originals = range(first, first + 10)
+        world.provider.shows(*(refund(n + 100, of=n) for n in originals))
+        world.provider.shows(*(refund(n + 200, of=2 * first + 9 - n) for n in originals))
+        forth = await looks_at(world, *(n + 100 for n in originals))
+        back = await looks_at(world, *(n + 200 for n in originals))
+
+        await asyncio.gather(judge(forth, world.parts), judge(back, world.parts))
+
+    assert await world.value("select count(*) from due where wanted = 2") == 150
 
 
 async def test_the_same_reads_recorded_by_four_at_once_move_each_request_once(
