@@ -206,9 +206,12 @@ def _word(verdict: Verdict) -> str:
 
 
 async def _pause_accounts(looks: Sequence[Look], parts: SyncParts) -> dict[str, float]:
-    """Pause accounts whose provider said 401, 403 or 429; return for how many seconds each."""
+    """Pause accounts whose provider said 401, 403 or 429; return for how many seconds each.
+
+    What a refusal says counts before what an answer says of the calls that are left.
+    """
     pauses: dict[str, float] = {}
-    for look in looks:
+    for look in sorted(looks, key=lambda look: look.failure is None):
         name = look.claimed.account
         if name not in pauses:
             seconds = await pause_after(

@@ -188,7 +188,7 @@ class DueTable:
         return cursor.rowcount
 
     async def wake_parts(self, keys: Iterable[Key]) -> None:
-        """Make parts due that waited for somebody to claim them."""
+        """Make parts due that wait for a request to claim them, or are just being read for it."""
         listed = sorted(set(keys))
         if not listed:
             return
@@ -199,6 +199,7 @@ class DueTable:
                   join unnest(%b::text[], %b::text[], %b::text[])
                        as k (account, kind, provider_id) using (account, kind, provider_id)
                  where parked in ('unclaimed', 'not_a_billing_request')
+                    or (kind = 'payment' and leased_until > now())
                  order by account, kind, provider_id for update of due
             )
             update due set due_at = now(), parked = null, known = true, urgency = 0,

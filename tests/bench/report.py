@@ -65,7 +65,8 @@ def say_machine(urls: embedded.Urls) -> None:
         server = connection.info.parameter_status("server_version")
     packages = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
     system = f"{platform.system()} {platform.release()}"
-    say(f"machine: {os.cpu_count()} cores ({_processor()}), {system}")
+    load = os.getloadavg()[0]
+    say(f"machine: {os.cpu_count()} cores ({_processor()}), {system}, load before {load:.1f}")
     say(f"python {platform.python_version()}, PostgreSQL {server}, {packages}")
 
 

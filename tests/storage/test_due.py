@@ -266,3 +266,34 @@ async def test_generations_never_go_back(due: Due) -> None:
     await due.rest(Rest(replace(claim, wanted=1), 1, 5.0))
 
     assert await due.row("a", "wanted, done") == (2, 1)
+
+
+@pytest.mark.parametrize("is_parked", [True, False])
+async def test_a_part_is_read_again_when_its_request_appears_even_while_it_is_being_read(
+    due: Due, is_parked: bool
+) -> None:
+    part = Key(ACCOUNT, Kind.PAYMENT, "PM1")
+    unclaimed = Rest(claimed_of(part), None, 86_400.0, parked="unclaimed")
+    await due.run(
+        "insert into due (account, kind, provider_id, lease_no, leased_until, urgency)"
+        " values (%s, 'payment', 'PM1', 1, now() + interval '20 s', 2)",
+        ACCOUNT,
+    )
+    if is_parked:
+        await due.rest(unclaimed)
+    async with unit_of_work(due.pool) as work:
+        await work.due.wake_parts([part])
+    if not is_parked:
+        await due.rest(unclaimed)
+
+    assert await due.row("PM1", "due_at < now() + interval '3 s', known, wanted") == (
+        True, True, 2
+    )  # fmt: skip
+
+
+def claimed_of(part: Key) -> Claimed:
+    return Claimed(
+        part.account, str(part.kind), part.provider_id, wanted=1, lease_no=1, known=False,
+        urgency=2, observed_by="webhook", rereads=0, crashes=1, errors=0, failing_seconds=0.0,
+        due_seconds=0.0,
+    )  # fmt: skip
