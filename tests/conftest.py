@@ -26,9 +26,11 @@ def servers() -> Iterator[embedded.Urls]:
     if given[0] and given[1]:
         yield embedded.Urls(given[0], given[1])
         return
-    with TemporaryDirectory(prefix="settled-tests-") as folder:
-        with embedded.running(Path(folder) / "data") as urls:
-            yield urls
+    with (
+        TemporaryDirectory(prefix="settled-tests-") as folder,
+        embedded.running(Path(folder) / "data") as urls,
+    ):
+        yield urls
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +49,7 @@ def database_url(servers: embedded.Urls, template: str) -> Iterator[str]:
     _administer(
         servers,
         f"drop database if exists {name} with (force)",
-        f"create database {name} template {template} strategy file_copy",
+        f"create database {name} template {template} strategy wal_log",
     )
     yield _url_of(servers, name)
     _administer(servers, f"drop database if exists {name} with (force)")

@@ -1,12 +1,16 @@
 """/v1/orders: what the ERP wants paid."""
 
+from collections.abc import Sequence
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from service.domain.money import EXPONENTS, Money
 from service.domain.order import OrderStatus
+from service.domain.request import Key
 from service.errors import NotFound
 from service.flow.register import register_order
+from service.providers import ChecksOrders
 from service.runtime import Runtime, utc_now
 from service.storage.database import Pool
 from service.storage.views.orders import OrderFilter, find_order, list_orders
@@ -49,6 +53,7 @@ async def register(request: Request, body: bytes) -> Response:
         raise fields.wrong("requests", "each request once")
     metadata = fields.free("metadata", bytes_max=METADATA_BYTES_MAX)
     fields.end()
+    _check_limits(amount, keys, here)
     registered = await register_order(
         here.pool,
         reference=reference,
@@ -79,6 +84,15 @@ def _take_amount(fields: Fields) -> Money:
     currency = amount.word("currency", EXPONENTS, expected="a currency code such as EUR")
     amount.end()
     return Money(minor, currency)
+
+
+def _check_limits(amount: Money, keys: Sequence[Key], here: Runtime) -> None:
+    """Raise Malformed when requests that are all at one account cannot carry the amount."""
+    accounts = {key.account for key in keys}
+    if len(accounts) == 1:
+        provider = here.accounts[accounts.pop()].provider
+        if isinstance(provider, ChecksOrders):
+            provider.check_order(amount, requests=len(keys))
 
 
 async def _found(pool: Pool, reference: str) -> Json:
