@@ -25,6 +25,7 @@ from service.runtime import Runtime, introduce, open_runtime, utc_now
 from service.settings import Settings
 from service.storage.deliveries import Deliveries
 from service.storage.feed import place
+from service.storage.idempotency import forget_answers
 from service.storage.partitions import keep_partitions
 from service.storage.unit_of_work import connected, unit_of_work
 from service.storage.windows import Windows
@@ -41,7 +42,8 @@ SILENCE_SECONDS = 10.0
 # Reads and attempts under way while beat works itself: slow, but nothing stands still.
 OWN_SLOTS = 4
 
-PARTITIONS_SECONDS = 3600.0
+HOUSE_SECONDS = 3600.0
+HOUSE_RETRY_SECONDS = 60.0
 
 
 class Beat:
@@ -57,7 +59,7 @@ class Beat:
         self._stopping = asyncio.Event()
         self._silent_since: float | None = None
         self._works = False
-        self._partitions_at: float | None = None
+        self._house_at = 0.0
 
     def stop(self) -> None:
         """Ring no more; what its own drains have in hand is finished."""
@@ -81,9 +83,13 @@ class Beat:
             await self._pause(TICK_SECONDS - (time.monotonic() - started))
 
     async def _tick(self) -> None:
-        await self._keep_partitions()
+        await self._ring(await self._due_tasks())
+        # Last, because they may wait for a lock: whoever holds it, what is due was rung for.
         await place(self._runtime.pool)
-        tasks = await self._due_tasks()
+        await self._keep_house()
+
+    async def _ring(self, tasks: list[str]) -> None:
+        """Ring for tasks; while Redis does not hear, have them worked off here."""
         if not tasks:
             return
         bell = self._runtime.bell
@@ -123,17 +129,19 @@ class Beat:
                 tasks.append(SWEEP)
         return tasks
 
-    async def _keep_partitions(self) -> None:
-        now = time.monotonic()
-        if self._partitions_at is not None and now - self._partitions_at < PARTITIONS_SECONDS:
+    async def _keep_house(self) -> None:
+        """Make and drop partitions and forget old answers, once an hour; after a failure soon."""
+        if time.monotonic() < self._house_at:
             return
+        self._house_at = time.monotonic() + HOUSE_RETRY_SECONDS
         async with connected(self._runtime.pool) as connection:
             dropped = await keep_partitions(
                 connection,
                 today=utc_now().date(),
                 raw_bodies=self._runtime.settings.privacy.raw_bodies,
             )
-        self._partitions_at = now
+            await forget_answers(connection)
+        self._house_at = time.monotonic() + HOUSE_SECONDS
         for name in dropped:
             log.info("partition.dropped", partition=name)
 

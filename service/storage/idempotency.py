@@ -5,6 +5,9 @@ safe to do twice all the same: this saves the second answer from being another o
 """
 
 from dataclasses import dataclass
+from typing import Any
+
+from psycopg import AsyncConnection
 
 from service.errors import Conflict, Refused
 from service.storage.database import Pool
@@ -110,3 +113,12 @@ async def release(pool: Pool, guarded: Guarded) -> None:
             " where api_key = %s and key = %s and fingerprint = %b and status_code is null",
             [guarded.api_key, guarded.key, guarded.fingerprint],
         )
+
+
+async def forget_answers(connection: AsyncConnection[Any]) -> int:
+    """Delete answers that are not repeated any more; return how many."""
+    cursor = await connection.execute(
+        "delete from idempotency_keys where created_at < now() - make_interval(hours => %s)",
+        [KEPT_HOURS],
+    )
+    return cursor.rowcount

@@ -63,6 +63,18 @@ async def make_due(runtime: Runtime) -> None:
         )
 
 
+async def test_beat_rings_while_somebody_holds_the_tables_that_it_keeps(
+    runtime: Runtime, broker: redis.Redis
+) -> None:
+    async with connected(runtime.pool) as holder, holder.transaction():
+        await holder.execute("lock table events, observations in access share mode")
+        await make_due(runtime)
+        async with beating(runtime):
+            await eventually(lambda: messages(broker, SYNC) == 1)
+            broker.flushall()
+            await eventually(lambda: messages(broker, SYNC) == 1)
+
+
 async def test_beat_rings_for_each_kind_of_work_that_is_due(
     runtime: Runtime, broker: redis.Redis
 ) -> None:
