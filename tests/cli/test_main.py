@@ -110,7 +110,7 @@ def test_an_interrupt_ends_with_130(tmp_path: Path) -> None:
 
 
 def interrupt_until_it_ends(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt again and again: one that comes just before a read begins does not end that read."""
+    """Interrupt again and again: one that comes just before a read does not end that read."""
     for _ in range(100):
         process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
