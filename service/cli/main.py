@@ -68,7 +68,11 @@ def settled() -> None:
 def main() -> None:
     """Run the command line of this process and exit."""
     sys.excepthook = report_unexpected
-    sys.exit(run(sys.argv[1:]))
+    exit_code = run(sys.argv[1:])
+    # Here, where a full disk is reported like any other error; at the very end Python would only
+    # say 120.
+    sys.stdout.flush()
+    sys.exit(exit_code)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -90,6 +94,9 @@ def report_unexpected(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     """Say in one line what went wrong; the interpreter then exits with 1."""
+    if isinstance(error, OSError):
+        # What could not be written stays in the buffer, and would fail once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if os.environ.get("SETTLED_DEBUG") == "1":
         sys.__excepthook__(kind, error, trace)
         return

@@ -86,7 +86,7 @@ def test_an_unexpected_error_shows_its_traceback_only_when_debugging(
     with Path("/dev/full").open("w") as full_disk:
         ended = subprocess.run(
             [sys.executable, "-m", "service.cli.main", "explain", "ginger", "completed"],
-            env={**os.environ, "SETTLED_DEBUG": debug},
+            env={**os.environ, "SETTLED_DEBUG": debug, "PYTHONUNBUFFERED": ""},
             stdout=full_disk,
             stderr=subprocess.PIPE,
             text=True,
