@@ -87,13 +87,25 @@ class Related:
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """Where the provider's list shows a request, and as what.
+
+    provider_id is the entry's id: the request's own, or that of the payment that decides. As long
+    as the list shows the same mark, the request need not be read.
+    """
+
+    provider_id: str
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """A request's state as read from its provider's API.
 
     version grows with every change at the provider (its own version, or its modified time in
     microseconds since 1970), None where it has none. attention lists codes for conditions seen
     in this very read. ends_at is when the provider stops taking money, where it says so: then it
-    is looked at once more.
+    is looked at once more. listing is None where a list does not show all that a read does.
     """
 
     facts: Facts
@@ -104,6 +116,7 @@ class Observation:
     related: tuple[Related, ...] = ()
     attention: frozenset[str] = frozenset()
     ends_at: datetime | None = None
+    listing: Listing | None = None
 
 
 @dataclass(frozen=True, slots=True)

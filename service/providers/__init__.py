@@ -142,13 +142,14 @@ class Listed:
     """A request seen in a list: what it is and the version the list shows, if any.
 
     event_id is set where the list is one of events: such an item is news unless that event was
-    received.
+    received. mark is what the list shows of it, in the form of `Observation.listing`.
     """
 
     kind: Kind
     provider_id: str
     version: int | None
     event_id: str | None = None
+    mark: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,4 +166,41 @@ class HasList(Protocol):
 
     def list_page(self, since: datetime, until: datetime, cursor: str | None) -> Exchange[Page]:
         """Read one page of the requests of a window, both ends in UTC."""
+        ...
+
+
+@runtime_checkable
+class ShowsStatuses(Protocol):
+    """Lists requests with their statuses: one page stands for as many reads that find nothing."""
+
+    entries_per_page: int
+
+    def look_through(self, since: datetime, cursor: str | None) -> Exchange[Page]:
+        """Read one page of all requests made since then; each item carries its mark."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check of an account came to.
+
+    ok is None where the provider's API cannot tell. remedy says what to do where it is not ok.
+    """
+
+    check: str
+    ok: bool | None
+    detail: str
+    remedy: str = ""
+
+
+@runtime_checkable
+class ChecksAccount(Protocol):
+    """Can tell whether the account is set up as it must be."""
+
+    def check(self, webhook_url: str | None) -> Exchange[tuple[Finding, ...]]:
+        """Try the login and what else the API shows: permissions, webhooks, registration.
+
+        webhook_url is where our webhooks come in, None where the configuration does not tell.
+        What the login itself runs into (Unauthorised, Unavailable) is raised.
+        """
         ...
