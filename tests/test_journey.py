@@ -163,9 +163,9 @@ def by_subject(received: list[Notification]) -> dict[str, list[Any]]:
 
 
 async def test_a_paid_invoice_reaches_the_erp_signed_numbered_and_explained(world: World) -> None:
-    order_id = (await play(world.sandbox, "created", reference="INV-1043"))["order_id"]
+    order_id = (await play(world.sandbox, "created", reference="INV-1043"))["provider_id"]
     await world.register("INV-1043", order_id)
-    await play(world.sandbox, "paid", order_id=order_id)
+    await play(world.sandbox, "paid", provider_id=order_id)
     await eventually(lambda: world.has_status("INV-1043", "paid"))
     await eventually(world.is_idle)
 
@@ -198,7 +198,7 @@ def by_id(body: Any) -> str:
 
 
 async def test_a_webhook_that_lies_changes_nothing(world: World) -> None:
-    order_id = (await play(world.sandbox, "open", reference="INV-1"))["order_id"]
+    order_id = (await play(world.sandbox, "open", reference="INV-1"))["provider_id"]
     await world.register("INV-1", order_id)
     await eventually(world.is_idle)
     before = len(world.received)
@@ -226,7 +226,7 @@ async def test_doubled_and_reordered_webhooks_end_in_the_ledgers_truth_told_once
         faults={"duplicate": 0.4, "reorder": 0.4, "reorder_ms": 100},
     )
     plan = {"story": "refund", "count": 20, "reference": "INV"}
-    await world.sandbox.post("/sandbox/accounts/ginger-nl/orders", json=plan)
+    await world.sandbox.post("/sandbox/accounts/ginger-nl/requests", json=plan)
     await quiet(world.sandbox)
     await eventually(world.is_idle)
 

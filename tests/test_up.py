@@ -132,7 +132,7 @@ class Up:
             "count": number,
             "pace": {"min_ms": pause_ms // 2, "max_ms": pause_ms},
         }
-        self.sandbox.post(f"/sandbox/accounts/{self.account}/orders", plan)
+        self.sandbox.post(f"/sandbox/accounts/{self.account}/requests", plan)
 
     def is_settled(self) -> bool:
         """Whether our states are the sandbox's and the ERP got every number of every request."""

@@ -26,18 +26,21 @@ def sandbox(listen: str) -> None:
 @click.argument("account")
 @click.argument("story")
 @click.option("--sandbox-url", default=SANDBOX_URL, show_default=True)
-@click.option("--order-id", help="Play the story on this order instead of a new one.")
+@click.option("--request", "provider_id", help="Play it on this request, by the provider's id.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def trigger(
-    account: str, story: str, sandbox_url: str, order_id: str | None, as_json: bool
+    account: str, story: str, sandbox_url: str, provider_id: str | None, as_json: bool
 ) -> None:
-    """Play STORY for ACCOUNT in the sandbox: paid, expired, refund, chargeback, ..."""
+    """Play STORY for ACCOUNT in the sandbox: paid, expired, refund, chargeback, ...
+
+    Example: settled trigger ginger-demo refund --sandbox-url http://127.0.0.1:9000
+    """
     from urllib.parse import quote
 
     import httpx
 
     path = f"/sandbox/accounts/{quote(account, safe='')}/stories/{quote(story, safe='')}"
-    body = {} if order_id is None else {"order_id": order_id}
+    body = {} if provider_id is None else {"provider_id": provider_id}
     try:
         answer = httpx.post(sandbox_url.rstrip("/") + path, json=body, timeout=10)
     except (httpx.TransportError, httpx.InvalidURL) as error:
@@ -47,4 +50,4 @@ def trigger(
     if answer.is_error:
         raise click.ClickException(f"the sandbox answered {answer.status_code}: {answer.text}")
     played = answer.json()
-    click.echo(answer.text if as_json else f"{played['order_id']} {played['reference']}")
+    click.echo(answer.text if as_json else f"{played['provider_id']} {played['reference']}")

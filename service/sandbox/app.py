@@ -8,7 +8,9 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 from starlette.applications import Starlette
 
-from service.sandbox import control, ginger
+from service.sandbox import control
+from service.sandbox.provider_http import ProviderError, answer_provider_error
+from service.sandbox.twins import TWINS
 from service.sandbox.world import World
 
 # Webhooks in flight at a time.
@@ -40,9 +42,12 @@ def create_app(
         await world.close()
 
     app = Starlette(
-        routes=[*ginger.ROUTES, *control.ROUTES],
+        routes=[
+            *(route for twin in TWINS.values() for route in twin.routes),
+            *control.ROUTES,
+        ],
         exception_handlers={
-            ginger.ProviderError: ginger.answer_provider_error,
+            ProviderError: answer_provider_error,
             control.ControlError: control.answer_control_error,
         },
         lifespan=lifespan,

@@ -8,12 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.sandbox.accounts import Account, AccountSettings, Pace
+from service.sandbox.accounts import Pace
 from service.sandbox.erp import Behaviour
 from service.sandbox.faults import Faults
-from service.sandbox.ledger import Order
-from service.sandbox.stories import STORIES, Story
-from service.sandbox.world import world_of
+from service.sandbox.ledger import PaymentRequest
+from service.sandbox.story import Story
+from service.sandbox.twins import TWINS
+from service.sandbox.world import AnyAccount, world_of
 
 T = TypeVar("T")
 
@@ -30,8 +31,14 @@ class ControlError(Exception):
         self.detail = detail
 
 
-class OrderPlan(Struct, forbid_unknown_fields=True):
-    """Orders to create, each playing the story; count of them get -1, -2, ... appended."""
+class WhichTwin(Struct):
+    """The part of an account's settings that says which provider's they are."""
+
+    provider: str = "ginger"
+
+
+class RequestPlan(Struct, forbid_unknown_fields=True):
+    """Requests to make, each playing the story; count of them get -1, -2, ... appended."""
 
     reference: str
     story: str
@@ -42,9 +49,9 @@ class OrderPlan(Struct, forbid_unknown_fields=True):
 
 
 class Trigger(Struct, forbid_unknown_fields=True):
-    """A story to play, on a new order or on the one named."""
+    """A story to play, on a new request or on the one named."""
 
-    order_id: str | None = None
+    provider_id: str | None = None
     reference: str | None = None
     amount: Amount = 4000
     currency: str = "EUR"
@@ -52,9 +59,9 @@ class Trigger(Struct, forbid_unknown_fields=True):
 
 
 class UnseenMoney(Struct, forbid_unknown_fields=True):
-    """Money for the ledger of an order that the provider is never going to show."""
+    """Money for the ledger of a request that the provider is never going to show."""
 
-    order_id: str
+    provider_id: str
     amount: Amount
 
 
@@ -74,57 +81,63 @@ async def healthz(_request: Request) -> Response:
 
 
 async def open_account(request: Request) -> Response:
-    """Open an account (201) or replace the settings of one, keeping its orders (200)."""
-    settings = _decode(await request.body(), AccountSettings)
+    """Open an account (201) or replace the settings of one, keeping its requests (200)."""
+    body = await request.body()
+    name = _decode(body, WhichTwin).provider
+    if name not in TWINS:
+        raise ControlError(400, f"unknown provider {name}; there are: {', '.join(sorted(TWINS))}")
+    twin = TWINS[name]
+    settings = _decode(body, twin.settings)
     try:
-        is_new = world_of(request).open_account(settings)
+        is_new = world_of(request).open_account(settings, twin.make)
     except ValueError as error:
         raise ControlError(409, str(error)) from error
     return _json({"account": settings.name}, 201 if is_new else 200)
 
 
-async def create_orders(request: Request) -> Response:
-    """Create orders and start playing their story; answer their ids and references."""
+async def make_requests(request: Request) -> Response:
+    """Make requests and start playing their story; answer which they are."""
     account = _account(request)
-    plan = _decode(await request.body(), OrderPlan)
-    world, story = world_of(request), _story(plan.story)
+    plan = _decode(await request.body(), RequestPlan)
+    world, story = world_of(request), _story(account, plan.story)
     references = (
         [plan.reference]
         if plan.count == 1
         else [f"{plan.reference}-{number}" for number in range(1, plan.count + 1)]
     )
-    created = []
+    made = []
     for reference in references:
-        order = world.ask(
-            account, plan.story, reference=reference, amount=plan.amount, currency=plan.currency
+        asked = world.ask(
+            account, story, reference=reference, amount=plan.amount, currency=plan.currency
         )
-        world.play(account, order, story, plan.pace or account.settings.pace)
-        created.append({"order_id": order.id, "reference": reference})
-    return _json(created, 201)
+        world.play(account, asked, story, plan.pace or account.settings.pace)
+        made.append(_known_as(asked))
+    return _json(made, 201)
 
 
 async def play_story(request: Request) -> Response:
-    """Play a story on a new order, or on order_id; answer which order it is."""
+    """Play a story on a new request, or on provider_id; answer which request it is."""
     account = _account(request)
-    name = request.path_params["story"]
     trigger = _decode(await request.body() or b"{}", Trigger)
-    world, story = world_of(request), _story(name)
-    if trigger.order_id is not None:
-        order = _order(account, trigger.order_id)
+    world, story = world_of(request), _story(account, request.path_params["story"])
+    if trigger.provider_id is not None:
+        asked = _request(account, trigger.provider_id)
     else:
-        number = sum(1 for _ in account.orders()) + 1
-        reference = trigger.reference or f"SBX-{number:06d}"
-        order = world.ask(
-            account, name, reference=reference, amount=trigger.amount, currency=trigger.currency
+        asked = world.ask(
+            account,
+            story,
+            reference=trigger.reference or f"SBX-{len(account.requests) + 1:06d}",
+            amount=trigger.amount,
+            currency=trigger.currency,
         )
-    world.play(account, order, story, trigger.pace or account.settings.pace)
-    return _json({"order_id": order.id, "reference": order.reference}, 201)
+    world.play(account, asked, story, trigger.pace or account.settings.pace)
+    return _json(_known_as(asked), 201)
 
 
 async def add_unseen_money(request: Request) -> Response:
     """Make the ledger say more than the provider shows."""
     unseen = _decode(await request.body(), UnseenMoney)
-    _order(_account(request), unseen.order_id).unseen += unseen.amount
+    _request(_account(request), unseen.provider_id).unseen += unseen.amount
     return Response(status_code=204)
 
 
@@ -136,7 +149,7 @@ async def set_faults(request: Request) -> Response:
 
 
 async def truth(request: Request) -> Response:
-    """Answer the ledger's truth per order, of one account or of all."""
+    """Answer the ledger's truth per request, of one account or of all."""
     name = request.query_params.get("account")
     if name is not None and name not in world_of(request).accounts:
         raise ControlError(404, f"unknown account {name}")
@@ -153,7 +166,8 @@ async def stats(request: Request) -> Response:
 
 
 async def stories(_request: Request) -> Response:
-    return _json(sorted(STORIES))
+    """Answer the names of the stories, by provider."""
+    return _json({name: sorted(twin.make.stories) for name, twin in TWINS.items()})
 
 
 async def notifications(request: Request) -> Response:
@@ -194,7 +208,7 @@ ROUTES = [
     Route("/erp/hooks", knock, methods=["POST"]),
     Route("/sandbox/healthz", healthz),
     Route("/sandbox/accounts", open_account, methods=["POST"]),
-    Route("/sandbox/accounts/{account}/orders", create_orders, methods=["POST"]),
+    Route("/sandbox/accounts/{account}/requests", make_requests, methods=["POST"]),
     Route("/sandbox/accounts/{account}/stories/{story}", play_story, methods=["POST"]),
     Route("/sandbox/accounts/{account}/faults", set_faults, methods=["POST"]),
     Route("/sandbox/accounts/{account}/unseen", add_unseen_money, methods=["POST"]),
@@ -209,7 +223,7 @@ ROUTES = [
 ]
 
 
-def _account(request: Request) -> Account:
+def _account(request: Request) -> AnyAccount:
     name = request.path_params["account"]
     account = world_of(request).accounts.get(name)
     if account is None:
@@ -217,17 +231,22 @@ def _account(request: Request) -> Account:
     return account
 
 
-def _order(account: Account, order_id: str) -> Order:
-    listed = account.resources.get(order_id)
-    if listed is None or listed.return_id:
-        raise ControlError(404, f"no order {order_id} in {account.settings.name}")
-    return listed.order
+def _request(account: AnyAccount, provider_id: str) -> PaymentRequest:
+    asked = account.requests.get(provider_id)
+    if asked is None:
+        raise ControlError(404, f"no request {provider_id} in {account.settings.name}")
+    return asked
 
 
-def _story(name: str) -> Story:
-    if name not in STORIES:
-        raise ControlError(404, f"unknown story {name}; there are: {', '.join(sorted(STORIES))}")
-    return STORIES[name]
+def _story(account: AnyAccount, name: str) -> Story:
+    if name not in account.stories:
+        known = ", ".join(sorted(account.stories))
+        raise ControlError(404, f"unknown story {name}; there are: {known}")
+    return account.stories[name]
+
+
+def _known_as(asked: PaymentRequest) -> dict[str, object]:
+    return {"provider_id": asked.id, "kind": asked.kind, "reference": asked.reference}
 
 
 def _decode(body: bytes, shape: type[T]) -> T:

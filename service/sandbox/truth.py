@@ -1,81 +1,30 @@
-"""What an ERP has to know about an order in the end, straight from the ledger.
+"""What an ERP has to know of a request in the end, straight from its ledger.
 
 Independent of the provider's words and of the product's code. Source: STATUSES.md, sections 1
-and 2 (column "Ginger order").
+and 2.
 """
 
-from collections.abc import Sequence
+from typing import Literal
 
-from service.sandbox.ledger import (
-    ARRIVALS,
-    ATTEMPT_NEWS,
-    BANK_TRANSFER,
-    ENDINGS,
-    Entry,
-    Order,
-    What,
-    has_unresolved_attempt,
-    method_of,
-    reserved,
-    total,
-)
+from msgspec import Struct
 
 
-def truth_of(order: Order, *, account: str) -> dict[str, object]:
-    """Return the canonical outcome of an order; amounts are minor units of its currency."""
-    entries = order.entries
-    received = total(entries, What.RECEIVED, What.CAPTURED) + order.unseen
-    taken_back = total(entries, What.CHARGED_BACK, What.REVERSED)
-    refunded = total(entries, What.REFUNDED) + taken_back
-    status, final = _standing(entries, order.amount, received, refunded)
-    return {
-        "account": account,
-        "kind": "order",
-        "provider_id": order.id,
-        "reference": order.reference,
-        "currency": order.currency,
-        "amount": order.amount,
-        "status": status,
-        "received": received,
-        "refunded": refunded,
-        "taken_back": taken_back,
-        "final": final,
-    }
+class Truth(Struct, kw_only=True):
+    """The canonical outcome of a request; amounts are minor units of its currency.
 
-
-def _standing(
-    entries: Sequence[Entry], asked: int, received: int, refunded: int
-) -> tuple[str, bool]:
-    """Return the status and whether only news about money can still change it."""
-    if received and refunded >= received:
-        return "reversed", True
-    if received >= asked:
-        return "paid", True
-    if received:
-        return "part_paid", not reserved(entries) and not has_unresolved_attempt(entries)
-    return _without_money(entries)
-
-
-def _without_money(entries: Sequence[Entry]) -> tuple[str, bool]:
-    if any(entry.what in ARRIVALS for entry in entries):
-        return ("accepted", False) if reserved(entries) else ("cancelled", True)
-    ending = next((entry for entry in reversed(entries) if entry.what in ENDINGS), None)
-    if ending is not None:
-        return ending.what.value, True
-    return _under_way(entries), False
-
-
-def _under_way(entries: Sequence[Entry]) -> str:
-    """Return the status of an order that can still be paid, by its newest attempt news.
-
-    An attempt that was merely offered changes nothing while another one has failed.
+    amount is None where the provider leaves it open.
     """
-    attempts = [entry for entry in entries if entry.what in ATTEMPT_NEWS]
-    if not attempts:
-        return "created"
-    acted = [entry for entry in attempts if entry.what is not What.OFFERED]
-    newest = acted[-1] if acted else attempts[-1]
-    if newest.what is What.AT_BANK:
-        is_transfer = method_of(entries, newest.subject) == BANK_TRANSFER
-        return "open" if is_transfer else "authorising"
-    return {What.EXECUTING: "processing", What.FAILED: "failed"}.get(newest.what, "open")
+
+    account: str
+    kind: str
+    provider_id: str
+    reference: str | None
+    currency: str
+    amount: int | None
+    status: str
+    received: int
+    refunded: int
+    taken_back: int
+    booked: int
+    final: bool
+    direction: Literal["in", "out"] = "in"

@@ -1,61 +1,57 @@
-"""The provider's webhook sender: says that an order changed, and says it again when refused.
+"""The webhook sender: delivers the accounts' calls, faults included, and again when refused.
 
-Source: fact sheet ginger, section 13. Redirects are not followed; any answer but 2xx is a
-refusal.
+Redirects are not followed; any answer but 2xx is a refusal.
 """
 
 import asyncio
 import contextlib
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
-import msgspec
 
-from service.sandbox.accounts import Account, Listed
+from service.sandbox.accounts import Account
+from service.sandbox.calls import WebhookCall
 from service.sandbox.faults import WebhookFault
 from service.sandbox.latency import Latency
-from service.sandbox.ledger import Order
+from service.sandbox.ledger import PaymentRequest
 
-# Source: fact sheet ginger, section 13.4.
-REDELIVERY_SECONDS = 120
-TRIES_MAX = 10
-FIRST_TIMEOUT_SECONDS = 4
-LATER_TIMEOUT_SECONDS = 10
+AnyAccount = Account[Any]
 
 
 @dataclass(eq=False, slots=True)
 class Webhook:
-    """One status_changed on its way to the merchant."""
+    """One call on its way to the merchant."""
 
-    account: Account
-    order: Order
-    url: str
-    resource_id: str
-    word: str
-    body: bytes
+    account: AnyAccount
+    call: WebhookCall
     fault: WebhookFault | None
 
 
 class Sender:
-    """Compares what the merchant was last told with the ledger and tells the difference."""
+    """Has accounts write down their news, and sends the calls that tell it."""
 
     def __init__(self, client: httpx.AsyncClient, latency: Latency) -> None:
         self._client = client
         self._latency = latency
-        self._told: dict[str, str] = {}
         self._overtaken: dict[str, asyncio.Event] = {}
+        self._gathering: set[str] = set()
         self.under_way: set[asyncio.Task[None]] = set()
 
-    def tell(self, account: Account, order: Order, *, returns: bool = True) -> None:
-        """Send a webhook for each status word that changed; returns: for counter orders too."""
-        for listed in account.family(order):
-            word = account.word(listed)
-            if self._told.get(listed.id) == word or (listed.return_id and not returns):
-                continue
-            self._told[listed.id] = word
-            url = order.as_created.get("webhook_url", account.settings.webhook_url)
-            if isinstance(url, str):
-                self._plan(account, listed, url, word)
+    def tell(self, account: AnyAccount, request: PaymentRequest, *, returns: bool = True) -> None:
+        """Tell what is new of a request, at once or gathered; returns: of money that goes back."""
+        account.note(request, returns=returns)
+        if not account.settings.gather_ms:
+            self._plan_all(account)
+        elif account.settings.name not in self._gathering:
+            self._gathering.add(account.settings.name)
+            self._start(self._gather(account))
+
+    def send(self, account: AnyAccount, call: WebhookCall) -> None:
+        """Send a call that was given up once more; no fault strikes it."""
+        account.webhooks["planned"] += 1
+        self._begin(Webhook(account, call, None))
 
     async def close(self) -> None:
         """Stop everything that is still to be sent."""
@@ -63,67 +59,74 @@ class Sender:
             task.cancel()
         await asyncio.gather(*self.under_way, return_exceptions=True)
 
-    def _plan(self, account: Account, listed: Listed, url: str, word: str) -> None:
-        body = {
-            "event": "status_changed",
-            "project_id": account.settings.project_id,
-            "order_id": listed.id,
-        }
-        if account.settings.webhook_order_status:
-            body["order_status"] = word
+    async def _gather(self, account: AnyAccount) -> None:
+        await asyncio.sleep(account.settings.gather_ms / 1000)
+        self._gathering.discard(account.settings.name)
+        self._plan_all(account)
+
+    def _plan_all(self, account: AnyAccount) -> None:
+        for call in account.take_calls():
+            self._plan(account, call)
+
+    def _plan(self, account: AnyAccount, call: WebhookCall) -> None:
         fault = account.draws.webhook_fault(account.settings.faults)
-        encoded = msgspec.json.encode(body)
-        webhook = Webhook(account, listed.order, url, listed.id, word, encoded, fault)
         account.webhooks["planned"] += 1
         if fault is not None:
             account.webhooks[fault.value] += 1
         if fault is not WebhookFault.DROPPED:
-            account.webhooks["waiting"] += 1
-            self._start(webhook)
+            self._begin(Webhook(account, call, fault))
 
-    def _start(self, webhook: Webhook) -> None:
-        task = asyncio.create_task(self._send(webhook))
+    def _begin(self, webhook: Webhook) -> None:
+        webhook.account.webhooks["waiting"] += 1
+        self._start(self._send(webhook))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self.under_way.add(task)
         task.add_done_callback(self.under_way.discard)
 
     async def _send(self, webhook: Webhook) -> None:
-        faults = webhook.account.settings.faults
+        faults, call = webhook.account.settings.faults, webhook.call
         match webhook.fault:
             case WebhookFault.REORDERED:
-                await self._wait_to_be_overtaken(webhook.order, faults.reorder_ms / 1000)
+                await self._wait_to_be_overtaken(call.about[0], faults.reorder_ms / 1000)
             case WebhookFault.LATE:
                 await asyncio.sleep(faults.late_ms / 1000)
             case WebhookFault.DUPLICATED:
-                await self._post(webhook, FIRST_TIMEOUT_SECONDS)
+                await self._post(webhook, webhook.account.patience.first_timeout)
             case _:
-                self._latency.sent(webhook.resource_id, webhook.word)
+                for news in call.news:
+                    self._latency.sent(news.provider_id, news.word)
         await self._deliver(webhook)
         webhook.account.webhooks["waiting"] -= 1
 
-    async def _wait_to_be_overtaken(self, order: Order, seconds_max: float) -> None:
-        overtaken = self._overtaken.setdefault(order.id, asyncio.Event())
+    async def _wait_to_be_overtaken(self, about: str, seconds_max: float) -> None:
+        overtaken = self._overtaken.setdefault(about, asyncio.Event())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(overtaken.wait(), seconds_max)
 
     async def _deliver(self, webhook: Webhook) -> None:
-        timeout = FIRST_TIMEOUT_SECONDS
-        for wait_seconds in waits_after_tries(webhook.account.settings.time_scale):
+        patience = webhook.account.patience
+        timeout = patience.first_timeout
+        for wait_seconds in (*patience.waits, 0.0):
             if await self._post(webhook, timeout):
                 return
-            self._latency.disturbed(webhook.resource_id, webhook.word)
-            timeout = LATER_TIMEOUT_SECONDS
+            for news in webhook.call.news:
+                self._latency.disturbed(news.provider_id, news.word)
+            timeout = patience.later_timeout
             await asyncio.sleep(wait_seconds)
         webhook.account.webhooks["given_up"] += 1
+        webhook.account.given_up(webhook.call)
 
-    async def _post(self, webhook: Webhook, timeout: int) -> bool:
+    async def _post(self, webhook: Webhook, timeout: float) -> bool:
         """Send once; return whether the merchant took it. Lets those go that were overtaken."""
-        counts = webhook.account.webhooks
+        counts, call = webhook.account.webhooks, webhook.call
         counts["sent"] += 1
         try:
             answer = await self._client.post(
-                webhook.url,
-                content=webhook.body,
-                headers={"content-type": "application/json"},
+                call.url,
+                content=call.body,
+                headers=call.headers,
                 timeout=httpx.Timeout(timeout, pool=None),
             )
         except httpx.TransportError:
@@ -131,12 +134,8 @@ class Sender:
         else:
             is_taken = answer.is_success
         counts["accepted" if is_taken else "refused"] += 1
-        overtaken = self._overtaken.pop(webhook.order.id, None)
-        if overtaken is not None:
-            overtaken.set()
+        for request_id in call.about:
+            overtaken = self._overtaken.pop(request_id, None)
+            if overtaken is not None:
+                overtaken.set()
         return is_taken
-
-
-def waits_after_tries(time_scale: float) -> list[float]:
-    """Return the wait in seconds after each refused try; after the last one there is none."""
-    return [REDELIVERY_SECONDS * time_scale] * (TRIES_MAX - 1) + [0.0]

@@ -7,18 +7,21 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from random import Random
+from typing import Any
 
 import httpx
 from starlette.requests import Request
 
 from service.sandbox.accounts import WEBHOOK_COUNTS, Account, AccountSettings, Pace
 from service.sandbox.erp import Erp
-from service.sandbox.ginger_transactions import Json
 from service.sandbox.latency import Latency
-from service.sandbox.ledger import Order
-from service.sandbox.stories import CAPTURED_BY_HAND, Story
-from service.sandbox.truth import truth_of
+from service.sandbox.ledger import PaymentRequest
+from service.sandbox.story import Story
+from service.sandbox.truth import Truth
 from service.sandbox.webhooks import Sender
+
+AnyAccount = Account[Any]
+MakeAccount = Callable[[Any], AnyAccount]
 
 
 class World:
@@ -26,61 +29,63 @@ class World:
 
     def __init__(self, client: httpx.AsyncClient, now: Callable[[], datetime]) -> None:
         self.now = now
-        self.accounts: dict[str, Account] = {}
-        self.by_credentials: dict[str, Account] = {}
+        self.accounts: dict[str, AnyAccount] = {}
+        self._by_credentials: dict[tuple[str, str], AnyAccount] = {}
         self.latency = Latency(time.monotonic)
         self.erp = Erp(self.latency, now)
         self.sender = Sender(client, self.latency)
         self._client = client
         self._playing: set[asyncio.Task[None]] = set()
 
-    def open_account(self, settings: AccountSettings) -> bool:
+    def open_account(self, settings: AccountSettings, make: MakeAccount) -> bool:
         """Open an account, or change the settings of one; return whether it is new.
 
-        Raises ValueError when another account has this key.
+        Raises ValueError when another account has these credentials, or another provider this
+        name.
         """
-        holder = self.by_credentials.get(settings.credentials)
+        credentials = (settings.provider, settings.credentials)
+        holder = self._by_credentials.get(credentials)
         if holder is not None and holder.settings.name != settings.name:
             raise ValueError(f"the key belongs to account {holder.settings.name}")
         known = self.accounts.get(settings.name)
-        account = known or Account(settings)
-        self.by_credentials.pop(account.settings.credentials, None)
-        account.configure(settings)
-        self.accounts[settings.name] = account
-        self.by_credentials[settings.credentials] = account
+        if known is None:
+            self.accounts[settings.name] = account = make(settings)
+        else:
+            if known.settings.provider != settings.provider:
+                raise ValueError(f"{settings.name} is an account at {known.settings.provider}")
+            account = known
+            del self._by_credentials[settings.provider, account.settings.credentials]
+            account.configure(settings)
+        self._by_credentials[credentials] = account
         return known is None
 
-    def ask(
-        self, account: Account, story_name: str, *, reference: str, amount: int, currency: str
-    ) -> Order:
-        """Create the order that a story is going to be about."""
-        as_created: Json = {
-            "client": {"user_agent": "settled-sandbox"},
-            "description": f"Invoice {reference}",
-            "expiration_period": "PT30M",
-            "extra": {"erp_document": reference},
-            "merchant_order_id": reference,
-            "return_url": "https://shop.example/return",
-        }
-        if account.settings.webhook_url is not None:
-            as_created["webhook_url"] = account.settings.webhook_url
-        if story_name in CAPTURED_BY_HAND:
-            as_created |= {"capture_mode": "manual", "expiration_period": "P7D"}
-        return account.create(amount, currency, as_created, at=self.now())
+    def admit(self, provider: str, credentials: str) -> AnyAccount | None:
+        """Return the account at a provider that these credentials belong to."""
+        return self._by_credentials.get((provider, credentials))
 
-    def play(self, account: Account, order: Order, story: Story, pace: Pace) -> None:
+    def ask(
+        self, account: AnyAccount, story: Story, *, reference: str, amount: int, currency: str
+    ) -> PaymentRequest:
+        """Make the request that a story is going to be about."""
+        request = account.ask(
+            story, reference=reference, amount=amount, currency=currency, at=self.now()
+        )
+        request.lag_ms = story.stale_ms
+        return request
+
+    def play(self, account: AnyAccount, request: PaymentRequest, story: Story, pace: Pace) -> None:
         """Start playing a story; it goes on by itself."""
-        task = asyncio.create_task(self._play(account, order, story, pace))
+        task = asyncio.create_task(self._play(account, request, story, pace))
         self._playing.add(task)
         task.add_done_callback(self._playing.discard)
 
-    def truth(self, account_name: str | None = None) -> list[dict[str, object]]:
+    def truth(self, account_name: str | None = None) -> list[Truth]:
         """Return what an ERP has to know in the end, of one account or of all."""
         return [
-            truth_of(order, account=name)
+            account.truth(request)
             for name, account in self.accounts.items()
             if account_name in (None, name)
-            for order in account.orders()
+            for request in account.requests.values()
         ]
 
     def stats(self) -> dict[str, object]:
@@ -92,7 +97,7 @@ class World:
             reads.update(account.reads)
         return {
             "webhooks": {name: webhooks[name] for name in WEBHOOK_COUNTS},
-            "provider_reads": {kind: reads[kind] for kind in ("order", "list", "refunds")},
+            "provider_reads": dict(sorted(reads.items())),
             "playing": len(self._playing),
         }
 
@@ -111,17 +116,19 @@ class World:
         await self.sender.close()
         await self._client.aclose()
 
-    async def _play(self, account: Account, order: Order, story: Story, pace: Pace) -> None:
-        # Seeded by the order's id, which is seeded by the account: a story's pauses do not
+    async def _play(
+        self, account: AnyAccount, request: PaymentRequest, story: Story, pace: Pace
+    ) -> None:
+        # Seeded by the request's id, which is seeded by the account: a story's pauses do not
         # depend on which others are played beside it.
-        random = Random(order.id)  # noqa: S311 - pauses, not secrets
+        random = Random(request.id)  # noqa: S311 - pauses, not secrets
         await asyncio.sleep(pace.pause_seconds(random))
-        self.sender.tell(account, order, returns=story.tells_returns)
-        for beat in story.beats(order):
+        self.sender.tell(account, request, returns=story.tells_returns)
+        for beat in story.beats(has_money=account.has_money(request)):
             for _ in range(beat.pauses):
                 await asyncio.sleep(pace.pause_seconds(random))
-            beat.act(order, self.now())
-            self.sender.tell(account, order, returns=story.tells_returns)
+            beat.act(request, self.now())
+            self.sender.tell(account, request, returns=story.tells_returns)
 
 
 def world_of(request: Request) -> World:

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.sandbox.stories import STORIES
+from service.sandbox.ginger.stories import STORIES
 from tests.sandbox.worlds import KEY, Merchant, open_account, pages, play, quiet, sandbox_for
 
 
@@ -29,7 +29,7 @@ async def test_many_orders_play_side_by_side_and_each_has_a_truth(
     client: httpx.AsyncClient,
 ) -> None:
     plan = {"reference": "INV", "amount": 4000, "currency": "EUR", "story": "paid", "count": 3}
-    created = await client.post("/sandbox/accounts/ginger-nl/orders", json=plan)
+    created = await client.post("/sandbox/accounts/ginger-nl/requests", json=plan)
     await quiet(client)
 
     assert created.status_code == 201
@@ -39,7 +39,7 @@ async def test_many_orders_play_side_by_side_and_each_has_a_truth(
 
 async def test_a_story_can_go_on_with_an_order(client: httpx.AsyncClient) -> None:
     order = await play(client, "paid", reference="INV-1", amount=4000)
-    again = await play(client, "refund", order_id=order["order_id"])
+    again = await play(client, "refund", provider_id=order["provider_id"])
 
     (told,) = await truth(client)
     assert again == order
@@ -50,11 +50,11 @@ async def test_unseen_money_is_in_the_truth_and_not_at_the_provider(
     client: httpx.AsyncClient,
 ) -> None:
     order = await play(client, "expired")
-    unseen = {"order_id": order["order_id"], "amount": 1}
+    unseen = {"provider_id": order["provider_id"], "amount": 1}
     await client.post("/sandbox/accounts/ginger-nl/unseen", json=unseen)
 
     (told,) = await truth(client)
-    shown = (await client.get(f"/v1/orders/{order['order_id']}/")).json()
+    shown = (await client.get(f"/v1/orders/{order['provider_id']}/")).json()
 
     assert (told["status"], told["received"]) == ("part_paid", 1)
     assert shown["status"] == "expired"
@@ -64,7 +64,7 @@ async def test_unseen_money_is_in_the_truth_and_not_at_the_provider(
 async def test_every_story_plays_to_its_end(client: httpx.AsyncClient, story: str) -> None:
     order = await play(client, story)
 
-    shown = await client.get(f"/v1/orders/{order['order_id']}/")
+    shown = await client.get(f"/v1/orders/{order['provider_id']}/")
 
     assert shown.json()["merchant_order_id"] == order["reference"]
 
@@ -73,7 +73,7 @@ async def test_stories_captured_by_hand_say_so_on_the_order(client: httpx.AsyncC
     by_hand, at_once = await play(client, "part_captured"), await play(client, "paid")
 
     shown = [
-        (await client.get(f"/v1/orders/{order['order_id']}/")).json()
+        (await client.get(f"/v1/orders/{order['provider_id']}/")).json()
         for order in (by_hand, at_once)
     ]
 
@@ -84,7 +84,7 @@ async def test_what_is_unknown_is_404(client: httpx.AsyncClient) -> None:
     answers = [
         await client.post("/sandbox/accounts/nobody/stories/paid"),
         await client.post("/sandbox/accounts/ginger-nl/stories/paid_in_gold"),
-        await client.post("/sandbox/accounts/ginger-nl/stories/paid", json={"order_id": "x"}),
+        await client.post("/sandbox/accounts/ginger-nl/stories/paid", json={"provider_id": "x"}),
         await client.get("/sandbox/truth", params={"account": "nobody"}),
     ]
 
@@ -124,6 +124,6 @@ async def test_the_same_seed_makes_the_same_order_ids() -> None:
     for _ in range(2):
         async with pages(sandbox_for(Merchant())) as client:
             await open_account(client, seed=3)
-            ids.append((await play(client, "open"))["order_id"])
+            ids.append((await play(client, "open"))["provider_id"])
 
     assert ids[0] == ids[1]

@@ -147,7 +147,7 @@ async def test_latency_pairs_an_undisturbed_webhook_with_its_notification(
 ) -> None:
     await open_account(client)
     order = await play(client, "paid")
-    shown = {"id": order["order_id"], "status": "completed"}
+    shown = {"id": order["provider_id"], "status": "completed"}
     await knock(client, "ntf_1", provider=shown)
     await knock(client, "ntf_2", provider=shown)
 
@@ -161,7 +161,7 @@ async def test_a_webhook_that_was_refused_first_is_no_latency_sample() -> None:
     async with pages(sandbox_for(Merchant(503))) as client:
         await open_account(client)
         order = await play(client, "created")
-        await knock(client, "ntf_1", provider={"id": order["order_id"], "status": "new"})
+        await knock(client, "ntf_1", provider={"id": order["provider_id"], "status": "new"})
 
         latency = (await client.get("/sandbox/latency")).json()
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.sandbox.ginger import CURRENCIES
+from service.sandbox.ginger.routes import CURRENCIES
 from tests.sandbox.worlds import KEY, Merchant, open_account, pages, play, sample, sandbox_for
 
 SLIM = {"amount": 995, "currency": "EUR", "transactions": [{"payment_method": "ideal"}]}
@@ -44,7 +44,7 @@ async def test_only_the_key_with_a_colon_opens_the_door(
 @pytest.mark.parametrize("slash", ["", "/"])
 async def test_both_forms_of_a_path_are_served(client: httpx.AsyncClient, slash: str) -> None:
     order = await play(client, "part_refund")
-    path = f"/v1/orders/{order['order_id']}"
+    path = f"/v1/orders/{order['provider_id']}"
 
     answers = [
         await client.get(f"/v1/orders{slash}", params=WINDOW),
@@ -66,7 +66,7 @@ async def test_an_unknown_order_is_404_in_the_documented_envelope(
 
 async def test_details_come_only_when_asked_for(client: httpx.AsyncClient) -> None:
     order = await play(client, "part_captured")
-    path = f"/v1/orders/{order['order_id']}/"
+    path = f"/v1/orders/{order['provider_id']}/"
 
     plain = (await client.get(path)).json()
     detailed = (await client.get(path, params={"fields[]": "amount_details"})).json()
@@ -92,7 +92,7 @@ async def test_counter_orders_are_listed_like_any_other(client: httpx.AsyncClien
 
     listed = (await client.get("/v1/orders/", params=WINDOW)).json()
 
-    assert [each.get("chargeback_of_order_id") for each in listed] == [order["order_id"], None]
+    assert [each.get("chargeback_of_order_id") for each in listed] == [order["provider_id"], None]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ async def test_scripted_faults_strike_the_next_reads_in_order(client: httpx.Asyn
     script = ["error", "too_many", "html", "unauthorised", "not_found", "fine"]
     await set_faults(client, script=script, retry_after_seconds=7)
 
-    answers = [await client.get(f"/v1/orders/{order['order_id']}/") for _ in script]
+    answers = [await client.get(f"/v1/orders/{order['provider_id']}/") for _ in script]
 
     assert [answer.status_code for answer in answers] == [500, 429, 502, 401, 404, 200]
     assert answers[0].json() == sample("error_500")
@@ -171,7 +171,7 @@ async def test_scripted_faults_strike_the_next_reads_in_order(client: httpx.Asyn
 
 async def test_a_stale_read_shows_an_older_picture(client: httpx.AsyncClient) -> None:
     order = await play(client, "paid")
-    path = f"/v1/orders/{order['order_id']}/"
+    path = f"/v1/orders/{order['provider_id']}/"
     await set_faults(client, script=["stale", "fine"], stale_ms=60_000)
 
     stale, fresh = (await client.get(path)).json(), (await client.get(path)).json()
@@ -182,19 +182,19 @@ async def test_a_stale_read_shows_an_older_picture(client: httpx.AsyncClient) ->
 
 async def test_a_picture_can_be_wrong_in_its_id_or_its_word(client: httpx.AsyncClient) -> None:
     order = await play(client, "paid")
-    path = f"/v1/orders/{order['order_id']}/"
+    path = f"/v1/orders/{order['provider_id']}/"
     await set_faults(client, script=["wrong_resource", "unknown_word"])
 
     other, odd = (await client.get(path)).json(), (await client.get(path)).json()
 
-    assert other["id"] != order["order_id"]
-    assert (odd["id"], odd["status"]) == (order["order_id"], "under-investigation")
+    assert other["id"] != order["provider_id"]
+    assert (odd["id"], odd["status"]) == (order["provider_id"], "under-investigation")
 
 
 async def test_reads_are_counted_by_kind(client: httpx.AsyncClient) -> None:
     order = await play(client, "paid")
-    await client.get(f"/v1/orders/{order['order_id']}/")
-    await client.get(f"/v1/orders/{order['order_id']}/refunds/")
+    await client.get(f"/v1/orders/{order['provider_id']}/")
+    await client.get(f"/v1/orders/{order['provider_id']}/refunds/")
     await client.get("/v1/orders/", params=WINDOW)
 
     stats = (await client.get("/sandbox/stats")).json()

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from service.sandbox.accounts import Listed
-from service.sandbox.ginger_orders import order_word
-from service.sandbox.ledger import What
-from service.sandbox.stories import STORIES
-from tests.sandbox.worlds import account, played, sample, shown
+from service.sandbox.ginger.account import Listed
+from service.sandbox.ginger.happenings import What
+from service.sandbox.ginger.orders import order_word
+from service.sandbox.ginger.stories import STORIES
+from tests.sandbox.worlds import NOON, account, played, sample, shown
 
 
 def shape(value: Any) -> Any:
@@ -94,11 +94,11 @@ def test_a_refund_is_an_order_of_its_own_that_points_back() -> None:
     original = played("part_refund", at=seller)
     refund = seller.family(original)[1]
 
-    shown_refund = json.loads(seller.rendered(refund, details=False))
+    shown_refund = json.loads(seller.rendered(refund, NOON, details=False))
 
     assert shape(shown_refund) == shape(sample("refund_response_order_shape"))
     assert shown_refund["refund_of_order_id"] == original.id
-    assert shape([seller.summary(refund)]) == shape(sample("refunds_list"))
+    assert shape([seller.summary(refund, NOON)]) == shape(sample("refunds_list"))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_what_is_taken_back_is_linked_both_ways(story: str, field: str, points_b
     original = played(story, at=seller)
     counter = seller.family(original)[1]
 
-    shown_counter = json.loads(seller.rendered(counter, details=False))
+    shown_counter = json.loads(seller.rendered(counter, NOON, details=False))
 
     assert shown(story)["status"] == "completed"
     assert len(shown(story)[field]) == 1
@@ -149,7 +149,7 @@ def test_the_method_that_was_never_used_stays_new() -> None:
 def test_modified_grows_with_every_entry_even_at_one_moment(story: str) -> None:
     seller = account()
     order = seller.create(7000, "EUR", {}, at=datetime.fromisoformat("2026-11-20T12:00:00Z"))
-    for beat in STORIES[story].beats(order):
+    for beat in STORIES[story].beats(has_money=False):
         beat.act(order, order.created_at)
 
     times = [order.created_at, *(entry.at for entry in order.entries)]

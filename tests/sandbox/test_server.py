@@ -46,7 +46,7 @@ def test_a_story_is_triggered_from_the_command_line(url: str) -> None:
 
     assert result.exit_code == 0
     order = json.loads(result.stdout)
-    assert httpx.get(f"{url}/v1/orders/{order['order_id']}/", auth=(KEY, "")).status_code == 200
+    assert httpx.get(f"{url}/v1/orders/{order['provider_id']}/", auth=(KEY, "")).status_code == 200
 
 
 @pytest.mark.parametrize(("account", "story"), [("nobody", "paid"), ("ginger-nl", "gold")])

@@ -9,8 +9,16 @@ import msgspec
 import pytest
 
 from service.sandbox.faults import Draws, Faults, WebhookFault
-from service.sandbox.webhooks import waits_after_tries
-from tests.sandbox.worlds import Merchant, open_account, pages, play, quiet, sample, sandbox_for
+from tests.sandbox.worlds import (
+    Merchant,
+    account,
+    open_account,
+    pages,
+    play,
+    quiet,
+    sample,
+    sandbox_for,
+)
 
 ORDERS = {"reference": "INV", "story": "paid", "count": 40}
 
@@ -22,7 +30,7 @@ async def test_every_change_of_the_order_status_is_told_once() -> None:
         order = await play(client, "error_then_paid")
 
     assert merchant.words == ["new", "processing", "error", "processing", "completed"]
-    assert {body["order_id"] for body in merchant.bodies} == {order["order_id"]}
+    assert {body["order_id"] for body in merchant.bodies} == {order["provider_id"]}
     assert merchant.bodies[-1].keys() == sample("webhook_completed").keys()
 
 
@@ -55,7 +63,7 @@ async def test_a_refund_order_speaks_for_itself_where_the_story_says_so(
         await open_account(client)
         order = await play(client, story)
 
-    told = [b["order_status"] for b in merchant.bodies if b["order_id"] != order["order_id"]]
+    told = [b["order_status"] for b in merchant.bodies if b["order_id"] != order["provider_id"]]
     assert told == words
     assert merchant.words[:3] == ["new", "processing", "completed"]
 
@@ -100,15 +108,15 @@ async def test_no_answer_counts_as_a_refusal() -> None:
 
 
 def test_redeliveries_are_two_minutes_apart_until_the_tenth_failure() -> None:
-    assert waits_after_tries(1) == [120.0] * 9 + [0.0]
-    assert waits_after_tries(0.01)[0] == pytest.approx(1.2)
+    assert account(time_scale=1).patience.waits == (120.0,) * 9
+    assert account(time_scale=0.01).patience.waits[0] == pytest.approx(1.2)
 
 
 async def stats_of_forty_paid_orders(**settings: Any) -> tuple[Merchant, Any]:
     merchant = Merchant()
     async with pages(sandbox_for(merchant)) as client:
         await open_account(client, **settings)
-        answer = await client.post("/sandbox/accounts/ginger-nl/orders", json=ORDERS)
+        answer = await client.post("/sandbox/accounts/ginger-nl/requests", json=ORDERS)
         assert len(answer.json()) == 40
         return merchant, (await quiet(client))["webhooks"]
 

@@ -9,10 +9,10 @@ import httpx
 import msgspec
 from starlette.applications import Starlette
 
-from service.sandbox.accounts import Account, AccountSettings, Listed
 from service.sandbox.app import create_app
-from service.sandbox.ledger import Order
-from service.sandbox.stories import CAPTURED_BY_HAND, STORIES
+from service.sandbox.ginger.account import GingerAccount, GingerSettings, Listed
+from service.sandbox.ginger.stories import CAPTURED_BY_HAND, STORIES
+from service.sandbox.ledger import PaymentRequest
 
 SAMPLES = Path(__file__).parent / "samples"
 PROJECT_ID = "405d8375-3514-403b-8c43-83ae74cfe0e9"
@@ -25,12 +25,12 @@ def sample(name: str) -> Any:
     return json.loads((SAMPLES / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def account(**settings: Any) -> Account:
+def account(**settings: Any) -> GingerAccount:
     ordinary = {"name": "ginger-nl", "api_key": KEY, "project_id": PROJECT_ID}
-    return Account(msgspec.convert(ordinary | settings, AccountSettings))
+    return GingerAccount(msgspec.convert(ordinary | settings, GingerSettings))
 
 
-def played(story: str, *, at: Account | None = None, amount: int = 7000) -> Order:
+def played(story: str, *, at: GingerAccount | None = None, amount: int = 7000) -> PaymentRequest:
     """Return an order with every beat of a story played on it, a second apart."""
     as_created: dict[str, object] = {
         "client": {"user_agent": "erp-bridge/1.4"},
@@ -41,10 +41,10 @@ def played(story: str, *, at: Account | None = None, amount: int = 7000) -> Orde
         "return_url": "https://shop.example/return",
         "webhook_url": "https://hooks.example/ginger/acct-1",
     }
-    if story in CAPTURED_BY_HAND:
+    if STORIES[story] in CAPTURED_BY_HAND:
         as_created["capture_mode"] = "manual"
     order = (at or account()).create(amount, "EUR", as_created, at=NOON)
-    for second, beat in enumerate(STORIES[story].beats(order), start=1):
+    for second, beat in enumerate(STORIES[story].beats(has_money=False), start=1):
         beat.act(order, NOON + timedelta(seconds=second))
     return order
 
@@ -53,7 +53,7 @@ def shown(story: str, *, details: bool = False) -> Any:
     """Return the order of a played story as a read shows it."""
     seller = account()
     order = played(story, at=seller)
-    return json.loads(seller.rendered(Listed(order), details=details))
+    return json.loads(seller.rendered(Listed(order), NOON, details=details))
 
 
 def pages(app: Starlette) -> httpx.AsyncClient:
@@ -97,7 +97,7 @@ async def open_account(client: httpx.AsyncClient, **settings: Any) -> None:
 
 
 async def play(client: httpx.AsyncClient, story: str, **body: Any) -> Any:
-    """Play a story to its end, webhooks included; return which order it was."""
+    """Play a story to its end, webhooks included; return which request it was."""
     answer = await client.post(f"/sandbox/accounts/ginger-nl/stories/{story}", json=body)
     assert answer.status_code == 201, answer.text
     await quiet(client)

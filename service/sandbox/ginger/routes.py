@@ -3,11 +3,10 @@
 Both the slashed and the unslashed path are served; a redirect could turn a POST into a GET.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated
-from uuid import UUID
 
 import msgspec
 from msgspec import Meta, Struct
@@ -15,10 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.sandbox.accounts import Account, Listed
 from service.sandbox.faults import ReadFault
-from service.sandbox.ginger_transactions import Json
-from service.sandbox.ledger import What
+from service.sandbox.ginger.account import GingerAccount, Listed
+from service.sandbox.ginger.happenings import What
+from service.sandbox.ledger import Json
+from service.sandbox.provider_http import ProviderError, json_answer, strike
 from service.sandbox.world import World, world_of
 
 # Source: fact sheet ginger, section 15: 87 codes.
@@ -61,34 +61,6 @@ class AskedOrder(Struct):
     webhook_url: Annotated[str, Meta(pattern="^https?://")] | None = None
 
 
-class ProviderError(Exception):
-    """An answer other than 2xx, in the documented envelope. Source: section 14."""
-
-    def __init__(
-        self,
-        status: int,
-        type_: str,
-        value: str,
-        *,
-        property_path: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(value)
-        self.status = status
-        self.headers = headers
-        self.error: Json = {"type": type_, "value": value}
-        # The documented 401 carries no status.
-        if status != 401:
-            self.error = {"status": status} | self.error
-        if property_path is not None:
-            self.error |= {"property_path": property_path, "property_description": property_path}
-
-
-def answer_provider_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, ProviderError)
-    return _json(msgspec.json.encode({"error": error.error}), error.status, error.headers)
-
-
 async def create_order(request: Request) -> Response:
     """Create an order with the transactions that the merchant asks for."""
     account = _account_of(request)
@@ -100,54 +72,50 @@ async def create_order(request: Request) -> Response:
         order.record(
             What.OFFERED,
             at=world.now(),
-            subject=str(UUID(int=account.ids.getrandbits(128), version=4)),
+            subject=account.new_id(),
             amount=order.amount,
             note=transaction.payment_method,
         )
     world.sender.tell(account, order)
-    return _json(account.rendered(account.resources[order.id], details=False), 201)
+    shown = account.rendered(account.resources[order.id], world.now(), details=False)
+    return json_answer(shown, 201)
 
 
 async def get_order(request: Request) -> Response:
     """Answer one order, with amount_details when `fields[]` asks for them."""
     account = _account_of(request)
-    fault = await _pass(account, "order")
-    if isinstance(fault, Response):
-        return fault
+    fault = await strike(account, "order", partial(_refusal, account))
     listed = account.resources.get(request.path_params["order_id"])
     if listed is None:
-        raise _not_found()
+        raise ProviderError(_not_found())
     details = "amount_details" in request.query_params.getlist("fields[]")
+    world = world_of(request)
     if fault is None:
-        return _json(account.rendered(listed, details=details))
-    return _json(
-        msgspec.json.encode(_distorted(account, listed, fault, details, world_of(request)))
-    )
+        return json_answer(account.rendered(listed, world.now(), details=details))
+    return json_answer(_distorted(account, listed, fault, details, world))
 
 
 async def list_orders(request: Request) -> Response:
     """Answer the orders created in a window, without their transactions, newest first."""
     account = _account_of(request)
-    fault = await _pass(account, "list")
-    if isinstance(fault, Response):
-        return fault
+    await strike(account, "list", partial(_refusal, account))
     since, until = (_moment(request, name) for name in ("created_since", "created_until"))
     found = account.created_between(since, until)
-    return _json(msgspec.json.encode([account.summary(listed) for listed in found]))
+    now = world_of(request).now()
+    return json_answer([account.summary(listed, now) for listed in found])
 
 
 async def list_refunds(request: Request) -> Response:
     """Answer the refund orders of an order."""
     account = _account_of(request)
-    fault = await _pass(account, "refunds")
-    if isinstance(fault, Response):
-        return fault
+    await strike(account, "refunds", partial(_refusal, account))
     listed = account.resources.get(request.path_params["order_id"])
     if listed is None or listed.return_id:
-        raise _not_found()
-    summaries = [account.summary(each) for each in account.family(listed.order)[1:]]
+        raise ProviderError(_not_found())
+    now = world_of(request).now()
+    summaries = [account.summary(each, now) for each in account.family(listed.order)[1:]]
     refunds = [summary for summary in summaries if "refund_of_order_id" in summary]
-    return _json(msgspec.json.encode(refunds))
+    return json_answer(refunds)
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -165,48 +133,30 @@ ROUTES = [
 ]
 
 
-def _account_of(request: Request) -> Account:
+def _account_of(request: Request) -> GingerAccount:
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-    account = world_of(request).by_credentials.get(credentials)
+    account = world_of(request).admit("ginger", credentials)
     if account is None or scheme.lower() != "basic":
-        raise _unauthorised()
+        raise ProviderError(_refusal_of_key())
+    assert isinstance(account, GingerAccount)
     return account
 
 
-async def _pass(account: Account, kind: str) -> Response | ReadFault | None:
-    """Count a read and let its fault strike.
-
-    Returns a ready answer, or a fault that distorts the picture, or None. Raises ProviderError.
-    """
-    account.reads[kind] += 1
-    faults = account.settings.faults
-    if account.settings.latency_ms:
-        await asyncio.sleep(account.settings.latency_ms / 1000)
-    fault = account.draws.read_fault(faults)
+def _refusal(account: GingerAccount, fault: ReadFault) -> Response:
     match fault:
-        case ReadFault.ERROR:
-            raise ProviderError(500, "InternalServerError", "Request could not be served")
         case ReadFault.TOO_MANY:
-            wait = {"retry-after": str(faults.retry_after_seconds)}
-            raise ProviderError(429, "TooManyRequests", "Slow down", headers=wait)
+            wait = {"retry-after": str(account.settings.faults.retry_after_seconds)}
+            return _error(429, "TooManyRequests", "Slow down", headers=wait)
         case ReadFault.UNAUTHORISED:
-            raise _unauthorised()
+            return _refusal_of_key()
         case ReadFault.NOT_FOUND:
-            raise _not_found()
-        case ReadFault.HTML:
-            page = "<html><body><h1>502 Bad Gateway</h1></body></html>"
-            return Response(page, 502, media_type="text/html")
-        case ReadFault.SLOW:
-            await asyncio.sleep(faults.slow_ms / 1000)
-            return None
-        case ReadFault.FINE:
-            return None
+            return _not_found()
         case _:
-            return fault
+            return _error(500, "InternalServerError", "Request could not be served")
 
 
 def _distorted(
-    account: Account, listed: Listed, fault: ReadFault, details: bool, world: World
+    account: GingerAccount, listed: Listed, fault: ReadFault, details: bool, world: World
 ) -> Json:
     """Return a picture with one thing wrong: its age, its id or its status."""
     entries = listed.order.entries
@@ -218,7 +168,7 @@ def _distorted(
         return account.picture(listed, older if is_shown else entries, details=details)
     shown = account.picture(listed, entries, details=details)
     if fault is ReadFault.WRONG_RESOURCE:
-        return shown | {"id": str(UUID(int=account.ids.getrandbits(128), version=4))}
+        return shown | {"id": account.new_id()}
     return shown | {"status": "under-investigation"}
 
 
@@ -250,18 +200,27 @@ def _moment(request: Request, name: str) -> datetime:
     return moment
 
 
-def _bad(value: str, property_path: str) -> ProviderError:
-    return ProviderError(400, "BadRequest", value, property_path=property_path)
+def _bad(value: str, path: str) -> ProviderError:
+    error = _error(400, "BadRequest", value, property_path=path, property_description=path)
+    return ProviderError(error)
 
 
-def _unauthorised() -> ProviderError:
-    type_ = "<class 'werkzeug.exceptions.Unauthorized'>"
-    return ProviderError(401, type_, "API key missing or not accepted")
+def _refusal_of_key() -> Response:
+    # The documented 401 carries no status.
+    error = {
+        "type": "<class 'werkzeug.exceptions.Unauthorized'>",
+        "value": "API key missing or not accepted",
+    }
+    return json_answer({"error": error}, 401)
 
 
-def _not_found() -> ProviderError:
-    return ProviderError(404, "NotFound", "No order with this identifier")
+def _not_found() -> Response:
+    return _error(404, "NotFound", "No order with this identifier")
 
 
-def _json(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(body, status, headers, media_type="application/json")
+def _error(
+    status: int, type_: str, value: str, *, headers: Mapping[str, str] | None = None, **more: str
+) -> Response:
+    """Return an error in the documented envelope. Source: fact sheet ginger, section 14."""
+    error = {"status": status, "type": type_, "value": value, **more}
+    return json_answer({"error": error}, status, headers)

@@ -7,18 +7,12 @@ in section 17.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
-from service.sandbox.ledger import (
-    BANK_TRANSFER,
-    Entry,
-    Order,
-    What,
-    news_of_attempt,
-    reserved,
-    total,
-)
+from service.sandbox.ginger.happenings import BANK_TRANSFER, What, news_of_attempt, reserved
+from service.sandbox.ledger import Entry, Json, PaymentRequest, total
 
-TRANSACTION_WORDS = {
+TRANSACTION_WORDS: Mapping[StrEnum, str] = {
     What.OFFERED: "new",
     What.AT_BANK: "pending",
     What.EXECUTING: "processing",
@@ -31,8 +25,6 @@ TRANSACTION_WORDS = {
     What.VOIDED: "completed",
 }
 
-Json = dict[str, object]
-
 
 @dataclass(frozen=True, slots=True)
 class Seller:
@@ -43,7 +35,9 @@ class Seller:
     pay_url: str
 
 
-def attempt_json(order: Order, entries: Sequence[Entry], offer: Entry, seller: Seller) -> Json:
+def attempt_json(
+    order: PaymentRequest, entries: Sequence[Entry], offer: Entry, seller: Seller
+) -> Json:
     news = news_of_attempt(entries, offer.subject)
     newest = news[-1]
     shown = transaction_json(order, offer, offer, newest.at, seller) | {
@@ -67,7 +61,7 @@ def attempt_json(order: Order, entries: Sequence[Entry], offer: Entry, seller: S
     return shown
 
 
-def _authorisation(order: Order, entries: Sequence[Entry]) -> Json:
+def _authorisation(order: PaymentRequest, entries: Sequence[Entry]) -> Json:
     shown: Json = {
         "capture_mode": order.as_created.get("capture_mode", "manual"),
         "is_capturable": reserved(entries) > 0,
@@ -79,7 +73,9 @@ def _authorisation(order: Order, entries: Sequence[Entry]) -> Json:
     return shown
 
 
-def capture_json(order: Order, entries: Sequence[Entry], entry: Entry, seller: Seller) -> Json:
+def capture_json(
+    order: PaymentRequest, entries: Sequence[Entry], entry: Entry, seller: Seller
+) -> Json:
     offer = next(
         other for other in entries if other.what is What.OFFERED and other.subject == entry.subject
     )
@@ -96,7 +92,7 @@ def capture_json(order: Order, entries: Sequence[Entry], entry: Entry, seller: S
 
 
 def transaction_json(
-    order: Order, offer: Entry, opened: Entry, modified_at: datetime, seller: Seller
+    order: PaymentRequest, offer: Entry, opened: Entry, modified_at: datetime, seller: Seller
 ) -> Json:
     """Return what every transaction has in common."""
     shown: Json = {

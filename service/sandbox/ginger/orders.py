@@ -7,8 +7,16 @@ over fewer entries. Source: fact sheet ginger, sections 4, 7, 8 and 9.
 from collections.abc import Sequence
 from datetime import datetime
 
-from service.sandbox.ginger_transactions import (
-    Json,
+from service.sandbox.ginger.happenings import (
+    ARRIVALS,
+    ATTEMPT_NEWS,
+    ENDINGS,
+    RETURNS,
+    What,
+    has_unresolved_attempt,
+    reserved,
+)
+from service.sandbox.ginger.transactions import (
     Seller,
     attempt_json,
     capture_json,
@@ -16,18 +24,7 @@ from service.sandbox.ginger_transactions import (
     stamp,
     transaction_json,
 )
-from service.sandbox.ledger import (
-    ARRIVALS,
-    ATTEMPT_NEWS,
-    ENDINGS,
-    RETURNS,
-    Entry,
-    Order,
-    What,
-    has_unresolved_attempt,
-    reserved,
-    total,
-)
+from service.sandbox.ledger import Entry, Json, PaymentRequest, total
 
 # Fact sheet ginger, section 4: the field on the counter order, and the one on the original.
 RETURN_FIELDS = {
@@ -40,7 +37,7 @@ RETURN_FIELDS = {
 REPEATED = ("client", "extra", "merchant_order_id", "webhook_url")
 
 
-def order_word(order: Order, entries: Sequence[Entry]) -> str:
+def order_word(order: PaymentRequest, entries: Sequence[Entry]) -> str:
     """Return the order's status. Source: fact sheet ginger, section 8."""
     arrived = total(entries, *ARRIVALS)
     if arrived:
@@ -63,7 +60,7 @@ def return_word(entries: Sequence[Entry], return_id: str) -> str:
     return "error" if newest.what is What.RETURN_FAILED else "processing"
 
 
-def order_json(order: Order, entries: Sequence[Entry], seller: Seller) -> Json:
+def order_json(order: PaymentRequest, entries: Sequence[Entry], seller: Seller) -> Json:
     """Return the order as a read shows it, without amount_details."""
     shown = order_summary(order, entries, seller)
     offers = [entry for entry in entries if entry.what is What.OFFERED]
@@ -78,7 +75,7 @@ def order_json(order: Order, entries: Sequence[Entry], seller: Seller) -> Json:
     return shown
 
 
-def order_summary(order: Order, entries: Sequence[Entry], seller: Seller) -> Json:
+def order_summary(order: PaymentRequest, entries: Sequence[Entry], seller: Seller) -> Json:
     """Return the order as a list shows it: everything but its transactions."""
     word = order_word(order, entries)
     shown = order.as_created | {
@@ -117,7 +114,9 @@ def amount_details(entries: Sequence[Entry]) -> Json:
     }
 
 
-def return_json(order: Order, entries: Sequence[Entry], return_id: str, seller: Seller) -> Json:
+def return_json(
+    order: PaymentRequest, entries: Sequence[Entry], return_id: str, seller: Seller
+) -> Json:
     """Return a counter order with its one debit transaction."""
     shown = return_summary(order, entries, return_id, seller)
     news = [entry for entry in entries if entry.subject == return_id]
@@ -136,7 +135,9 @@ def return_json(order: Order, entries: Sequence[Entry], return_id: str, seller: 
     return shown
 
 
-def return_summary(order: Order, entries: Sequence[Entry], return_id: str, seller: Seller) -> Json:
+def return_summary(
+    order: PaymentRequest, entries: Sequence[Entry], return_id: str, seller: Seller
+) -> Json:
     """Return a counter order as a list shows it. Source: fact sheet ginger, sections 4 and 9."""
     news = [entry for entry in entries if entry.subject == return_id]
     opened, movement = news[0], What(news[0].note)

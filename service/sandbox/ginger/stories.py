@@ -1,73 +1,23 @@
-"""Named stories: what payers, banks and merchants do to an order, beat by beat.
+"""What payers, banks and merchants do to Ginger orders."""
 
-A beat acts on the ledger and nothing else. What the provider then says, and whether it calls,
-follows from the ledger.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
 
-from service.sandbox.ledger import (
+from service.sandbox.ginger.happenings import (
     BANK_TRANSFER,
     UNRESOLVED,
-    Entry,
-    Order,
     What,
     news_of_attempt,
     reserved,
-    total,
 )
-
-# What a beat does to an order at a moment.
-Act = Callable[[Order, datetime], None]
-# Picks an amount out of the order's amount, in minor units.
-Share = Callable[[int], int]
-
-
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """One step of a story; pauses is how many pauses pass before it."""
-
-    act: Act
-    pauses: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """opening is left out for an order that has money already.
-
-    tells_returns: counter orders send their own status_changed; the original sends none for
-    them either way. Source: fact sheet ginger, section 13.4 (assumed).
-    """
-
-    opening: tuple[Beat, ...]
-    ending: tuple[Beat, ...] = ()
-    tells_returns: bool = True
-
-    def beats(self, order: Order) -> tuple[Beat, ...]:
-        """Return the beats to play on this order."""
-        return self.ending if order.has_money and self.ending else self.opening + self.ending
-
-
-def whole(amount: int) -> int:
-    return amount
-
-
-def part(amount: int) -> int:
-    """Return five sevenths, as in the sample order_see_transactions; some of two and more."""
-    return max(1, amount * 5 // 7)
-
-
-def rest(amount: int) -> int:
-    return amount - part(amount)
+from service.sandbox.ledger import Entry, PaymentRequest, total
+from service.sandbox.story import Beat, Share, Story, part, rest, whole
 
 
 def offer(method: str, share: Share = whole) -> Beat:
     """The payer is offered a payment method: a new transaction."""
 
-    def act(order: Order, at: datetime) -> None:
+    def act(order: PaymentRequest, at: datetime) -> None:
         amount = share(order.amount)
         order.record(What.OFFERED, at=at, subject=str(uuid4()), amount=amount, note=method)
 
@@ -80,7 +30,7 @@ def attempt_news(what: What, *, method: str = "", pauses: int = 1) -> Beat:
     With none unresolved it happens to the newest attempt. Arriving money comes in full.
     """
 
-    def act(order: Order, at: datetime) -> None:
+    def act(order: PaymentRequest, at: datetime) -> None:
         offers = [
             entry
             for entry in order.entries
@@ -102,7 +52,7 @@ def order_ends(what: What) -> Beat:
 def release(what: What, share: Share = whole) -> Beat:
     """Capture, void or let lapse a share of what is still reserved, if anything is."""
 
-    def act(order: Order, at: datetime) -> None:
+    def act(order: PaymentRequest, at: datetime) -> None:
         if not reserved(order.entries):
             return
         subject = next(e.subject for e in order.entries if e.what is What.AUTHORISED)
@@ -117,7 +67,7 @@ def give_back(movement: What, share: Share = whole) -> tuple[Beat, ...]:
 
 
 def _open_return(movement: What, share: Share) -> Beat:
-    def act(order: Order, at: datetime) -> None:
+    def act(order: PaymentRequest, at: datetime) -> None:
         if not total(order.entries, What.RECEIVED, What.CAPTURED):
             return
         amount = share(order.amount)
@@ -128,7 +78,7 @@ def _open_return(movement: What, share: Share) -> Beat:
 
 
 def _close_return(outcome: What) -> Beat:
-    def act(order: Order, at: datetime) -> None:
+    def act(order: PaymentRequest, at: datetime) -> None:
         returns = [entry for entry in order.entries if entry.what is What.RETURN_OPENED]
         if not returns:
             return
@@ -139,11 +89,11 @@ def _close_return(outcome: What) -> Beat:
     return Beat(act)
 
 
-def _is_unresolved(order: Order, offered: Entry) -> bool:
+def _is_unresolved(order: PaymentRequest, offered: Entry) -> bool:
     return news_of_attempt(order.entries, offered.subject)[-1].what in UNRESOLVED
 
 
-def _record(order: Order, what: What, at: datetime) -> None:
+def _record(order: PaymentRequest, what: What, at: datetime) -> None:
     order.record(what, at=at)
 
 
@@ -204,10 +154,9 @@ STORIES: dict[str, Story] = {
         RESERVED, (release(What.CAPTURED, part), release(What.VOIDED))
     ),
     "voided": Story(RESERVED, (release(What.VOIDED),)),
+    "stale_read": Story(PAID, stale_ms=1500),
     "lapsed": Story(RESERVED, (release(What.LAPSED),)),
 }
 
 # Stories whose order authorises first and is captured by hand.
-CAPTURED_BY_HAND = frozenset(
-    name for name, story in STORIES.items() if story.opening[-3:] == RESERVED
-)
+CAPTURED_BY_HAND = frozenset(story for story in STORIES.values() if story.opening[-3:] == RESERVED)

@@ -1,0 +1,1 @@
+"""A fake Ginger: orders with their attempts, refunds and captures. Source: fact sheet ginger."""

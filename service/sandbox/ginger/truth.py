@@ -1,0 +1,87 @@
+"""What an ERP has to know about an order in the end, straight from the ledger.
+
+Independent of the provider's words and of the product's code. Source: STATUSES.md, sections 1
+and 2 (column "Ginger order").
+"""
+
+from collections.abc import Sequence
+
+from service.sandbox.ginger.happenings import (
+    ARRIVALS,
+    ATTEMPT_NEWS,
+    BANK_TRANSFER,
+    ENDINGS,
+    What,
+    has_unresolved_attempt,
+    method_of,
+    reserved,
+)
+from service.sandbox.ledger import Entry, PaymentRequest, total
+from service.sandbox.truth import Truth
+
+
+def truth_of(order: PaymentRequest, *, account: str) -> Truth:
+    """Return the canonical outcome of an order; nothing tells when its money is booked."""
+    entries = order.entries
+    received = total(entries, What.RECEIVED, What.CAPTURED) + order.unseen
+    taken_back = total(entries, What.CHARGED_BACK, What.REVERSED)
+    refunded = total(entries, What.REFUNDED) + taken_back
+    status, final = _standing(entries, order.amount, received, refunded)
+    return Truth(
+        account=account,
+        kind=order.kind,
+        provider_id=order.id,
+        reference=order.reference,
+        currency=order.currency,
+        amount=order.amount,
+        status=status,
+        received=received,
+        refunded=refunded,
+        taken_back=taken_back,
+        booked=0,
+        final=final,
+    )
+
+
+def _standing(
+    entries: Sequence[Entry], asked: int, received: int, refunded: int
+) -> tuple[str, bool]:
+    """Return the status and whether only news about money can still change it."""
+    if received and refunded >= received:
+        return "reversed", True
+    if received >= asked:
+        return "paid", True
+    if received:
+        return "part_paid", not reserved(entries) and not has_unresolved_attempt(entries)
+    return _without_money(entries)
+
+
+def _without_money(entries: Sequence[Entry]) -> tuple[str, bool]:
+    if any(entry.what in ARRIVALS for entry in entries):
+        return ("accepted", False) if reserved(entries) else ("cancelled", True)
+    ending = next((entry for entry in reversed(entries) if entry.what in ENDINGS), None)
+    if ending is not None:
+        return ending.what.value, True
+    return _under_way(entries), False
+
+
+def _under_way(entries: Sequence[Entry]) -> str:
+    """Return the status of an order that can still be paid, by its newest attempt news.
+
+    An attempt that was merely offered changes nothing while another one has failed.
+    """
+    attempts = [entry for entry in entries if entry.what in ATTEMPT_NEWS]
+    if not attempts:
+        return "created"
+    acted = [entry for entry in attempts if entry.what is not What.OFFERED]
+    newest = acted[-1] if acted else attempts[-1]
+    if newest.what is What.AT_BANK:
+        is_transfer = method_of(entries, newest.subject) == BANK_TRANSFER
+        return "open" if is_transfer else "authorising"
+    match newest.what:
+        case What.EXECUTING:
+            return "processing"
+        case What.FAILED:
+            return "failed"
+        case _:
+            return "open"
