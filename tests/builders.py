@@ -103,6 +103,7 @@ def seen(
     direction: Direction = Direction.IN,
     related: tuple[Related, ...] = (),
     attention: frozenset[str] = frozenset(),
+    retried: bool = False,
 ) -> Observation:
     """An observation that shows what is given."""
     return Observation(
@@ -113,4 +114,5 @@ def seen(
         direction=direction,
         related=related,
         attention=attention,
+        retried=retried,
     )

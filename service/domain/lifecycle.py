@@ -74,7 +74,7 @@ def advance(request: PaymentRequest, seen: Observation, *, lease_no: int) -> Ver
         return Contradiction("currency_changed")
     if after.status == before.status and after.money == before.money:
         return NoChange(_updated(request, seen, after, lease_no))
-    if not may_follow(before, after):
+    if not may_follow(before, after, retried=seen.retried):
         return Contradiction("regression_refused")
     return _transition(request, seen, after, lease_no)
 
@@ -100,10 +100,12 @@ def is_stale(request: PaymentRequest, seen: Observation, *, lease_no: int) -> bo
     return lease_no < request.lease_no
 
 
-def may_follow(before: Facts, after: Facts) -> bool:
+def may_follow(before: Facts, after: Facts, *, retried: bool) -> bool:
     """Return whether a newer read may take a request from before to after.
 
     Money that was once confirmed stays received: where received falls, we saw an older picture.
+    Even a failure for good is left when the provider retries. Source: STATUSES.md, section 2,
+    point 3.
     """
     if after.received < before.received:
         return False
@@ -111,6 +113,7 @@ def may_follow(before: Facts, after: Facts) -> bool:
         after.money != before.money
         or Status.HELD in (before.status, after.status)
         or not _is_locked(before)
+        or (retried and before.status is Status.FAILED)
         or _goes_on_with_money(before, after)
     )
 

@@ -105,7 +105,8 @@ class Observation:
     version grows with every change at the provider (its own version, or its modified time in
     microseconds since 1970), None where it has none. attention lists codes for conditions seen
     in this very read. ends_at is when the provider stops taking money, where it says so: then it
-    is looked at once more. listing is None where a list does not show all that a read does.
+    is looked at once more. listing is None where a list does not show all that a read does. retried
+    says that the provider is trying again what had failed, even for good.
     """
 
     facts: Facts
@@ -117,6 +118,7 @@ class Observation:
     attention: frozenset[str] = frozenset()
     ends_at: datetime | None = None
     listing: Listing | None = None
+    retried: bool = False
 
 
 @dataclass(frozen=True, slots=True)

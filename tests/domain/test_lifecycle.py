@@ -83,6 +83,24 @@ def test_without_news_of_money_only_the_table_allows_a_move(
 
 
 @pytest.mark.parametrize("before", Status)
+@pytest.mark.parametrize("after", [Status.ACCEPTED, Status.PROCESSING])
+def test_a_retry_leads_out_of_a_failure_for_good_and_out_of_nothing_else(
+    before: Status, after: Status
+) -> None:
+    recorded = request(with_money(before, final=True))
+    shown = seen(with_money(after, final=False), retried=True)
+
+    verdict = advance(recorded, shown, lease_no=2)
+
+    if before in (Status.FAILED, Status.HELD):
+        assert isinstance(verdict, Transition)
+    elif before is after:
+        assert isinstance(verdict, NoChange)
+    else:
+        assert verdict == Contradiction("regression_refused")
+
+
+@pytest.mark.parametrize("before", Status)
 @pytest.mark.parametrize("final", [False, True])
 @pytest.mark.parametrize("news", MONEY_NEWS, ids=str)
 def test_news_of_money_moves_a_request_from_anywhere_to_anywhere(
