@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import httpx
 
-from service.errors import NotFoundThere
+from service.errors import NotFoundThere, SettledError
 from service.providers import Exchange
 
 T = TypeVar("T")
@@ -14,8 +14,11 @@ T = TypeVar("T")
 # Gives the body for a request, None for 404.
 Responder = Callable[[httpx.Request], bytes | None]
 
+# Gives what any other status comes to as well.
+FallibleResponder = Callable[[httpx.Request], bytes | SettledError | None]
 
-def run(exchange: Exchange[T], answer: Responder) -> tuple[T, list[httpx.Request]]:
+
+def run(exchange: Exchange[T], answer: FallibleResponder) -> tuple[T, list[httpx.Request]]:
     """Return what the exchange came to and the requests that it made."""
     requests: list[httpx.Request] = []
     try:
@@ -25,6 +28,8 @@ def run(exchange: Exchange[T], answer: Responder) -> tuple[T, list[httpx.Request
             body = answer(request)
             if body is None:
                 request = exchange.throw(NotFoundThere("http_404"))
+            elif isinstance(body, SettledError):
+                request = exchange.throw(body)
             else:
                 request = exchange.send(httpx.Response(200, content=body, request=request))
     except StopIteration as done:
