@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 
 class Status(StrEnum):
@@ -32,17 +32,45 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
-    """What one provider word means. derived says what else decides, None where it decides alone."""
+class Definition:
+    """What one of our own statuses means, whichever provider's word led to it.
 
-    provider: str
-    vocabulary: str
-    word: str
+    rank is None for HELD, iso20022 for REVERSED. final and action say in words when it is final
+    and what we do with a request that is at it.
+    """
+
     status: Status
+    rank: int | None
+    iso20022: str | None
     meaning: str
     final: str
-    iso20022: str | None
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What one word of a provider's vocabulary means.
+
+    definition is of the status that the word says by itself. derived says what else decides, None
+    where the word decides alone; may_be, which other statuses that can lead to.
+    """
+
+    vocabulary: str
+    word: str
+    definition: Definition
     derived: str | None
+    may_be: tuple[Status, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """How a provider's words are compared, and what its API does not show.
+
+    spelling is "folded" where blanks around a word and its case do not matter.
+    """
+
+    spelling: Literal["exact", "folded"]
+    notes: tuple[str, ...]
 
 
 def words_of(provider: str, vocabulary: str) -> Mapping[str, Status]:
@@ -54,30 +82,40 @@ def words_of(provider: str, vocabulary: str) -> Mapping[str, Status]:
     return _WORDS[provider, vocabulary]
 
 
-def explanation_of(provider: str, word: str) -> tuple[Explanation, ...]:
-    """Explain a word in each of the provider's vocabularies that has it, whatever its case.
-
-    The result is empty for a word that is not mapped. Raises KeyError for an unknown provider.
-    """
+def explanations_of(provider: str) -> tuple[Explanation, ...]:
+    """Explain every word of a provider, in the order of the table. Raises KeyError."""
     return tuple(
-        _explain(provider, vocabulary, known)
+        _explain(provider, vocabulary, word)
         for vocabulary in VOCABULARIES[provider]
-        for known in words_of(provider, vocabulary)
-        if known.casefold() == word.strip().casefold()
+        for word in words_of(provider, vocabulary)
+    )
+
+
+def about(provider: str) -> About:
+    """Return what is to be known of all words of a provider. Raises KeyError."""
+    entry = _TABLE["about"][provider]
+    return About(entry["spelling"], tuple(entry["notes"]))
+
+
+def definition_of(status: Status) -> Definition:
+    return Definition(
+        status=status,
+        rank=RANK.get(status),
+        iso20022=ISO20022.get(status),
+        meaning=MEANING[status],
+        final=FINAL[status],
+        action=_ACTION[status],
     )
 
 
 def _explain(provider: str, vocabulary: str, word: str) -> Explanation:
-    status = words_of(provider, vocabulary)[word]
+    entry = _TABLE["provider"][provider][vocabulary]
     return Explanation(
-        provider=provider,
         vocabulary=vocabulary,
         word=word,
-        status=status,
-        meaning=MEANING[status],
-        final=FINAL[status],
-        iso20022=ISO20022.get(status),
-        derived=_TABLE["provider"][provider][vocabulary].get("derived", {}).get(word),
+        definition=definition_of(words_of(provider, vocabulary)[word]),
+        derived=entry.get("derived", {}).get(word),
+        may_be=tuple(map(Status, entry.get("may_be", {}).get(word, ()))),
     )
 
 
@@ -97,6 +135,7 @@ ISO20022: Final[Mapping[Status, str]] = _column("iso20022")
 MEANING: Final[Mapping[Status, str]] = _column("meaning")
 # When a status is final, in words.
 FINAL: Final[Mapping[Status, str]] = _column("final")
+_ACTION: Final[Mapping[Status, str]] = _column("action")
 # The vocabularies of each provider, in the order of the table.
 VOCABULARIES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {provider: tuple(vocabularies) for provider, vocabularies in _TABLE["provider"].items()}

@@ -12,7 +12,9 @@ from service.domain.status import (
     RANK,
     VOCABULARIES,
     Status,
-    explanation_of,
+    about,
+    definition_of,
+    explanations_of,
     words_of,
 )
 
@@ -123,23 +125,41 @@ def test_fulfilled_is_never_paid_by_itself() -> None:
 @pytest.mark.parametrize("word", ["accepted", "captured", "authorized"])
 def test_words_seen_only_in_plugins_stay_unmapped(word: str) -> None:
     assert word not in words_of("ginger", "order")
-    assert explanation_of("ginger", word) == ()
+    assert word not in words_of("ginger", "payment_link")
+
+
+def test_a_definition_holds_all_that_the_table_says_of_a_status() -> None:
+    paid, held = definition_of(Status.PAID), definition_of(Status.HELD)
+
+    assert (paid.rank, paid.iso20022, paid.meaning) == (6, "ACSC", MEANING[Status.PAID])
+    assert (held.rank, held.iso20022) == (None, "BLCK")
+    assert all(definition_of(status).action for status in Status)
 
 
 def test_a_word_is_explained_in_every_vocabulary_that_has_it() -> None:
-    order, link = explanation_of("ginger", "Completed")
+    order, link = (one for one in explanations_of("ginger") if one.word == "completed")
 
-    assert (order.vocabulary, order.status, order.iso20022) == ("order", Status.PAID, "ACSC")
+    assert (order.vocabulary, order.definition.status) == ("order", Status.PAID)
     assert order.derived is not None
     assert "accepted when only authorised" in order.derived
+    assert Status.ACCEPTED in order.may_be
     assert link.vocabulary == "payment_link"
 
 
 def test_a_word_that_decides_alone_has_nothing_derived() -> None:
-    (explained,) = explanation_of("bunq", "rejected")
+    (explained,) = (one for one in explanations_of("bunq") if one.word == "REJECTED")
 
-    assert explained.word == "REJECTED"
+    assert explained.definition.status is Status.REJECTED
     assert explained.derived is None
+    assert explained.may_be == ()
+
+
+@pytest.mark.parametrize("provider", VOCABULARIES)
+def test_a_provider_has_notes_and_says_how_its_words_are_compared(provider: str) -> None:
+    known = about(provider)
+
+    assert known.notes
+    assert (known.spelling == "folded") == (provider == "payment_requests_v2")
 
 
 @pytest.mark.parametrize(("provider", "vocabulary"), EVERY_VOCABULARY)
@@ -147,15 +167,19 @@ def test_everything_derived_explains_a_word_of_its_vocabulary(
     provider: str, vocabulary: str
 ) -> None:
     text = files("service.domain").joinpath("statuses.toml").read_text("utf-8")
-    derived = tomllib.loads(text)["provider"][provider][vocabulary].get("derived", {})
+    entry = tomllib.loads(text)["provider"][provider][vocabulary]
+    words = words_of(provider, vocabulary)
 
-    for word, what_else_decides in derived.items():
-        explained = {each.word: each.derived for each in explanation_of(provider, word)}
-        assert explained[word] is not None
-        assert word in words_of(provider, vocabulary)
-        assert what_else_decides
+    assert set(entry) <= {"words", "derived", "may_be"}
+    assert set(entry.get("derived", {})) <= set(words)
+    # What a word may be besides needs a reason, and what it says by itself is not besides.
+    assert set(entry.get("may_be", {})) <= set(entry.get("derived", {}))
+    for word, others in entry.get("may_be", {}).items():
+        assert set(others) <= set(Status) - {words[word]}
 
 
 def test_an_unknown_provider_is_an_error() -> None:
     with pytest.raises(KeyError):
-        explanation_of("northpay", "paid")
+        explanations_of("northpay")
+    with pytest.raises(KeyError):
+        about("northpay")
