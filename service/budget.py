@@ -1,4 +1,7 @@
-"""The call budget of each account, shared by all workers through PostgreSQL.
+"""The call budget of each credential, shared by all workers through PostgreSQL.
+
+Accounts that log in with the same secret at the same address are one caller to their provider, so
+they draw on one budget.
 
 Draws of one process are gathered: while one statement is under way, everybody else who wants a
 call waits and is served by the next. Polls leave a part to told reads. A read of an unknown id
@@ -8,12 +11,14 @@ Source: CONTRACT.md, section 3; RELIABILITY.md, T2 and F26.
 """
 
 import asyncio
+import hmac
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 from service.errors import NotAllowedYet
 from service.fetch import ConnectedAccount, Purpose
-from service.settings import Rate
+from service.settings import Account, Rate, Secret
 from service.storage.accounts import Share, draw_calls, resume_accounts
 from service.storage.database import Pool
 from service.storage.unit_of_work import connected
@@ -36,9 +41,10 @@ KEPT_SECONDS_MAX = 1.0
 
 @dataclass
 class _Purse:
-    """Calls drawn and not yet used, by one process, for one account and purpose.
+    """Calls drawn and not yet used, by one process, for one budget and purpose.
 
-    used counts the calls taken since they were last drawn.
+    used counts the calls taken since they were last drawn. drawn_for names the accounts that
+    took from it, whose pauses an answer ends.
     """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -49,6 +55,7 @@ class _Purse:
     empty_until: float = 0.0
     denied: int = 0
     on_probation: bool = False
+    drawn_for: set[str] = field(default_factory=set)
 
 
 class CallBudget:
@@ -69,7 +76,7 @@ class CallBudget:
             limit = discovery_limit(account.limit)
             await self._take(self._permits_of(account), account, "discovery", limit)
         try:
-            purse = self._calls.setdefault((account.name, purpose), _Purse())
+            purse = self._calls.setdefault((account.budget, purpose), _Purse())
             await self._take(purse, account, "all", limit_for(purpose, account.limit))
         except NotAllowedYet:
             if purpose == "discovery":
@@ -83,23 +90,25 @@ class CallBudget:
         """
         if purpose == "discovery":
             _put_back(self._permits_of(account), account.limit)
-        purses = [purse for (name, _), purse in self._calls.items() if name == account.name]
+        purses = [purse for (key, _), purse in self._calls.items() if key == account.budget]
         purses.append(self._permits_of(account))
         if any(purse.on_probation for purse in purses):
+            names = {account.name}.union(*(purse.drawn_for for purse in purses))
             async with connected(self._pool) as connection:
-                await resume_accounts(connection, [account.name])
+                await resume_accounts(connection, names)
             for purse in purses:
                 purse.on_probation = False
                 purse.empty_until = 0.0
 
     def _permits_of(self, account: ConnectedAccount) -> _Purse:
-        return self._permits.setdefault(account.name, _Purse())
+        return self._permits.setdefault(account.budget, _Purse())
 
     async def _take(
         self, purse: _Purse, account: ConnectedAccount, share: Share, limit: Rate
     ) -> None:
         """Take one from a purse, filling it from PostgreSQL when it is empty."""
         purse.waiting += 1
+        purse.drawn_for.add(account.name)
         try:
             async with purse.lock:
                 now = time.monotonic()
@@ -129,6 +138,7 @@ class CallBudget:
             grant = await draw_calls(
                 connection,
                 account.name,
+                credential=account.budget,
                 share=share,
                 wanted=max(purse.waiting, slice_calls, 1),
                 calls_max=limit.count,
@@ -146,6 +156,22 @@ class CallBudget:
             purse.empty_until = now + min(max(grant.wait_seconds, 0.01), 60.0)
 
 
+def credential_of(account: Account, secret: Secret) -> str:
+    """Return the fingerprint of what an account logs in with, from which no secret follows."""
+    place = f"settled budget {account.provider} {(account.api_base or '').rstrip('/')}"
+    return hmac.digest(secret.reveal().encode(), place.encode(), "sha256").hex()
+
+
+def share_limits(accounts: Iterable[ConnectedAccount]) -> list[ConnectedAccount]:
+    """Return the accounts with one limit for each credential: the lowest that any of them names."""
+    listed = list(accounts)
+    lowest: dict[str, Rate] = {}
+    for account in listed:
+        known = lowest.setdefault(account.budget, account.limit)
+        lowest[account.budget] = min(known, account.limit, key=_calls_a_second)
+    return [replace(account, limit=lowest[account.budget]) for account in listed]
+
+
 def limit_for(purpose: Purpose, limit: Rate) -> Rate:
     """Return how much of an account's limit a purpose may use up."""
     if purpose == "told":
@@ -159,6 +185,10 @@ def discovery_limit(limit: Rate) -> Rate:
     if count >= 1:
         return Rate(int(count), limit.seconds)
     return Rate(1, limit.seconds / count)
+
+
+def _calls_a_second(limit: Rate) -> float:
+    return limit.count / limit.seconds
 
 
 def _wait(purse: _Purse, limit: Rate, now: float) -> float:

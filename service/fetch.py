@@ -57,7 +57,9 @@ _UNEXPECTED = (
 class ConnectedAccount:
     """An account of the configuration together with its adapter and its call budget.
 
-    tls is set where the provider wants to see a certificate of ours.
+    tls is set where the provider wants to see a certificate of ours. credential is a fingerprint
+    of what the account logs in with, never the secret: accounts that log in with the same share
+    one budget. Left empty, the account shares with nobody.
     """
 
     name: str
@@ -65,6 +67,12 @@ class ConnectedAccount:
     provider: Provider
     limit: Rate
     tls: ssl.SSLContext | None = None
+    credential: str = ""
+
+    @property
+    def budget(self) -> str:
+        """The key of the call budget that the account draws on."""
+        return self.credential or self.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from service.providers.ginger import Ginger, GingerKeys
 from service.providers.gocardless import GoCardless, GoCardlessKeys
 from service.providers.ing_payment_request import IngKeys, IngPaymentRequest
 from service.providers.payment_requests_v2 import PaymentRequestsV2, PaymentRequestsV2Keys
-from service.settings import Section
+from service.settings import Secret, Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +20,17 @@ class Factory:
     """How to make a provider's adapter from an account's own keys.
 
     keys is the section that reads them and the type that make takes. default_limit is the call
-    budget of an account that names none, written as in the configuration. needs_webhook_token
-    is true where the provider signs nothing, so that only an unguessable path keeps others out.
+    budget of an account that names none, written as in the configuration. credential returns
+    what the provider counts calls by: accounts that share it share one budget.
+    needs_webhook_token is true where the provider signs nothing, so that only an unguessable
+    path keeps others out.
     certificate returns the files of the client certificate and its key, where the provider wants
     to see one.
     """
 
     keys: type[Section]
     make: Callable[[Any, AccountContext], Provider]
+    credential: Callable[[Any], Secret]
     default_limit: str
     needs_webhook_token: bool
     certificate: Callable[[Any], tuple[Path, Path] | None] = lambda keys: None
@@ -35,20 +38,41 @@ class Factory:
 
 PROVIDERS: Final[Mapping[str, Factory]] = MappingProxyType(
     {
-        "bunq": Factory(BunqKeys, Bunq, default_limit="3/3s", needs_webhook_token=True),
-        "ginger": Factory(GingerKeys, Ginger, default_limit="5/s", needs_webhook_token=True),
+        "bunq": Factory(
+            BunqKeys,
+            Bunq,
+            credential=lambda keys: keys.api_key,
+            default_limit="3/3s",
+            needs_webhook_token=True,
+        ),
+        "ginger": Factory(
+            GingerKeys,
+            Ginger,
+            credential=lambda keys: keys.api_key,
+            default_limit="5/s",
+            needs_webhook_token=True,
+        ),
         "gocardless": Factory(
-            GoCardlessKeys, GoCardless, default_limit="1000/m", needs_webhook_token=False
+            GoCardlessKeys,
+            GoCardless,
+            credential=lambda keys: keys.access_token,
+            default_limit="1000/m",
+            needs_webhook_token=False,
         ),
         "ing_payment_request": Factory(
             IngKeys,
             IngPaymentRequest,
+            credential=lambda keys: keys.client_id,
             default_limit="2/s",
             needs_webhook_token=False,
             certificate=lambda keys: keys.certificate,
         ),
         "payment_requests_v2": Factory(
-            PaymentRequestsV2Keys, PaymentRequestsV2, default_limit="1/s", needs_webhook_token=False
+            PaymentRequestsV2Keys,
+            PaymentRequestsV2,
+            credential=lambda keys: keys.api_token,
+            default_limit="1/s",
+            needs_webhook_token=False,
         ),
     }
 )

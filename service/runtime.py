@@ -12,7 +12,7 @@ from typing import Literal
 import httpx
 
 from service import embedded
-from service.budget import CallBudget
+from service.budget import CallBudget, credential_of, share_limits
 from service.domain.polling import PollPlan
 from service.domain.status import Status
 from service.errors import Misconfigured
@@ -130,10 +130,11 @@ def find_servers(settings: Settings) -> Urls:
 
 def connect_accounts(settings: Settings) -> dict[str, ConnectedAccount]:
     """Make the adapter of every account. Raises Misconfigured, naming the key at fault."""
-    return {
-        account.name: _connect(account, settings, f"account[{index}]")
+    connected = share_limits(
+        _connect(account, settings, f"account[{index}]")
         for index, account in enumerate(settings.accounts)
-    }
+    )
+    return {account.name: account for account in connected}
 
 
 def plan_of(settings: Settings) -> PollPlan:
@@ -183,7 +184,14 @@ def _connect(account: Account, settings: Settings, where: str) -> ConnectedAccou
     limit = account.limit or parse_rate(factory.default_limit)
     certificate = factory.certificate(keys)
     tls = _client_tls(*certificate, settings, where) if certificate else None
-    return ConnectedAccount(account.name, account, factory.make(keys, context), limit, tls)
+    return ConnectedAccount(
+        account.name,
+        account,
+        factory.make(keys, context),
+        limit,
+        tls,
+        credential_of(account, factory.credential(keys)),
+    )
 
 
 def _client_tls(certificate: Path, key: Path, settings: Settings, where: str) -> ssl.SSLContext:

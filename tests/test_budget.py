@@ -14,7 +14,7 @@ from service.errors import NotAllowedYet
 from service.fetch import ConnectedAccount, Purpose
 from service.runtime import connect_accounts
 from service.settings import parse
-from service.storage.accounts import ensure_accounts, pause_account
+from service.storage.accounts import ensure_accounts, pause_accounts
 from service.storage.database import Pool
 from service.storage.unit_of_work import connected, unit_of_work
 from tests.emptied import emptied as emptied
@@ -128,7 +128,7 @@ async def test_after_a_pause_one_process_tries_once_and_its_answer_frees_all(
 ) -> None:
     account = await account_with("50/h", emptied)
     async with connected(emptied) as connection:
-        await pause_account(connection, account.name, reason="rate_limited", seconds=0.05)
+        await pause_accounts(connection, [account.name], reason="rate_limited", seconds=0.05)
         await connection.execute("select pg_sleep(0.06)")
     first, second = CallBudget(emptied), CallBudget(emptied)
     given = [await drawn(budget, account, "told") for budget in (first, second) for _ in range(5)]
@@ -145,7 +145,7 @@ async def test_what_a_process_drew_and_did_not_use_is_soon_forgotten(emptied: Po
     for _ in range(2):
         await budget.draw(account, "told")
     async with connected(emptied) as connection:
-        await pause_account(connection, account.name, reason="rate_limited", seconds=60)
+        await pause_accounts(connection, [account.name], reason="rate_limited", seconds=60)
 
     await asyncio.sleep(0.06)  # a slice's time: a tenth of the window, and a little
     assert await drawn(budget, account, "told") is None

@@ -13,7 +13,7 @@ from service.domain.request import Answer, BelongsTo, Facts, Key, NotOurs, Obser
 from service.errors import SettledError, TooManyCalls, Unauthorised, Unreadable
 from service.fetch import ConnectedAccount, Draw, Line, Purpose, SessionSource, fetch
 from service.settings import Endpoint
-from service.storage.accounts import pause_account
+from service.storage.accounts import pause_accounts
 from service.storage.database import Pool
 from service.storage.due import CRASHES_MAX, Claimed
 from service.storage.unit_of_work import connected
@@ -135,8 +135,9 @@ async def pause_after(
 ) -> float | None:
     """Pause an account whose provider said 401, 403 or 429, or that no calls are left.
 
-    Return for how many seconds, None where there is no reason to pause. In a transaction of its
-    own: account rows are not part of the lock order.
+    So do all that log in with the same credential: it is them whom the provider means. Return for
+    how many seconds, None where there is no reason to pause. In a transaction of its own: account
+    rows are not part of the lock order.
     """
     match failure:
         case Unauthorised():
@@ -148,9 +149,16 @@ async def pause_after(
         case _:
             return None
     async with connected(parts.pool) as connection:
-        seconds = await pause_account(connection, account, reason=reason, seconds=told)
+        names = _sharing(account, parts)
+        seconds = await pause_accounts(connection, names, reason=reason, seconds=told)
     log.error("account.paused", account=account, reason=reason, seconds=round(seconds))
     return seconds
+
+
+def _sharing(account: str, parts: SyncParts) -> list[str]:
+    """Return the names of the accounts that draw on the same budget, this one included."""
+    budget = parts.accounts[account].budget
+    return [name for name, each in parts.accounts.items() if each.budget == budget]
 
 
 async def first_ended(flying: set[asyncio.Task[Look]], *, bell: asyncio.Event | None) -> list[Look]:

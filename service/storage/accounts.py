@@ -51,28 +51,22 @@ async def ensure_accounts(
             " paused_until = '-infinity' where state = 'paused' and name = any(%b)",
             [names],
         )
-    await connection.execute(
-        """
-        insert into budgets (account, share)
-        select name, share from unnest(%b::text[]) as a (name)
-         cross join (values ('all'), ('discovery')) as s (share)
-         order by name, share
-        on conflict (account, share) do nothing
-        """,
-        [names],
-    )
 
 
-async def pause_account(
-    connection: AsyncConnection[Any], name: str, *, reason: str, seconds: float | None
+async def pause_accounts(
+    connection: AsyncConnection[Any], names: Iterable[str], *, reason: str, seconds: float | None
 ) -> float:
-    """Stop all calls of an account for a while, for every worker; return for how long.
+    """Stop all calls of accounts for a while, for every worker; return for how long.
 
-    seconds None means a pause that doubles from 1 to 30 minutes with each pause in a row; reads
-    that were under way when it began belong to it. A pause under way is not made shorter.
+    names are the accounts of one credential. seconds None means a pause that doubles from 1 to
+    30 minutes with each pause in a row; reads that were under way when it began belong to it. A
+    pause under way is not made shorter.
     """
     cursor = await connection.execute(
         """
+        with paused as materialized (
+            select name from accounts where name = any(%(names)b) order by name for update
+        )
         update accounts
            set state = 'paused', reason = %(reason)s,
                pauses = case when paused_until < now() then pauses + 1 else pauses end,
@@ -80,19 +74,18 @@ async def pause_account(
                    %(most)s,
                    coalesce(%(seconds)s::float8, %(first)s * 2 ^ least(10, greatest(0,
                        case when paused_until < now() then pauses else pauses - 1 end))))))
-         where name = %(name)s
+         where name in (select name from paused)
         returning extract(epoch from paused_until - now())::float8
         """,
         {
-            "name": name,
+            "names": sorted(set(names)),
             "reason": reason,
             "seconds": seconds,
             "first": PAUSE_SECONDS_FIRST,
             "most": PAUSE_SECONDS_MAX,
         },
     )
-    row = await cursor.fetchone()
-    return float(row[0]) if row else PAUSE_SECONDS_FIRST
+    return max((row[0] for row in await cursor.fetchall()), default=PAUSE_SECONDS_FIRST)
 
 
 async def resume_accounts(connection: AsyncConnection[Any], names: Iterable[str]) -> list[str]:
@@ -102,8 +95,12 @@ async def resume_accounts(connection: AsyncConnection[Any], names: Iterable[str]
     """
     cursor = await connection.execute(
         """
+        with answering as materialized (
+            select name from accounts where name = any(%b) order by name for update
+        )
         update accounts set state = 'ok', reason = null, pauses = 0
-         where name = any(%b) and state = 'paused' and paused_until <= now()
+         where name in (select name from answering)
+           and state = 'paused' and paused_until <= now()
         returning name
         """,
         [sorted(set(names))],
@@ -115,17 +112,21 @@ async def draw_calls(
     connection: AsyncConnection[Any],
     name: str,
     *,
+    credential: str,
     share: Share,
     wanted: int,
     calls_max: int,
     window_seconds: float,
 ) -> Grant:
-    """Draw up to wanted calls; no window of window_seconds ever holds more than calls_max."""
+    """Draw up to wanted calls; no window of window_seconds ever holds more than calls_max.
+
+    All accounts of one credential draw on the same window; a pause is each account's own.
+    """
     async with connection.cursor(row_factory=class_row(Grant)) as cursor:
         await cursor.execute(
             "select granted, used, wait_seconds, coalesce(paused, false) as paused"
-            " from draw_calls(%s, %s, %s, %s, %s)",
-            [name, share, wanted, calls_max, window_seconds],
+            " from draw_calls(%s, %s, %s, %s, %s, %s)",
+            [name, credential, share, wanted, calls_max, window_seconds],
         )
         grant = await cursor.fetchone()
     assert grant is not None, "a function with out parameters answers one row"

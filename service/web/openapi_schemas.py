@@ -52,6 +52,7 @@ def given(required: Schema, optional: Schema | None = None) -> Schema:
 TEXT: Final[Schema] = {"type": "string"}
 WHOLE: Final[Schema] = {"type": "integer"}
 COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+NUMBER: Final[Schema] = {"type": "number", "minimum": 0}
 YES_OR_NO: Final[Schema] = {"type": "boolean"}
 TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 SHA256: Final[Schema] = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
@@ -187,7 +188,16 @@ _OBJECTS: Final[dict[str, Schema]] = {
             "reason": nullable(TEXT),
             "last_event_at": nullable(TIME),
             "last_read_at": nullable(TIME),
-            "budget": thing({"limit": COUNT, "seconds": {"type": "number"}, "used": COUNT}),
+            "budget": thing(
+                {
+                    "limit": COUNT,
+                    "seconds": NUMBER,
+                    "used": COUNT,
+                    "planned": nullable(NUMBER),
+                    "possible": nullable(NUMBER),
+                }
+            ),
+            "stretched": NUMBER,
             "complete_up_to": nullable(TIME),
             "parked": COUNT,
         }

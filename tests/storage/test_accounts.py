@@ -8,7 +8,7 @@ from service.storage.accounts import (
     Grant,
     draw_calls,
     ensure_accounts,
-    pause_account,
+    pause_accounts,
     resume_accounts,
 )
 from service.storage.database import Pool
@@ -29,6 +29,7 @@ async def draw(pool: Pool, wanted: int, *, most: int = 5, seconds: float = 60.0)
         return await draw_calls(
             connection,
             ACCOUNT,
+            credential=ACCOUNT,
             share="all",
             wanted=wanted,
             calls_max=most,
@@ -38,7 +39,7 @@ async def draw(pool: Pool, wanted: int, *, most: int = 5, seconds: float = 60.0)
 
 async def pause(pool: Pool, seconds: float | None = None) -> float:
     async with connected(pool) as connection:
-        return await pause_account(connection, ACCOUNT, reason="unauthorised", seconds=seconds)
+        return await pause_accounts(connection, [ACCOUNT], reason="unauthorised", seconds=seconds)
 
 
 async def resume(pool: Pool) -> list[str]:

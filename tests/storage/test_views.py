@@ -278,7 +278,7 @@ async def test_an_account_shows_its_health(pool: Pool) -> None:
         pool, "accounts", name="ginger-nl", provider="ginger", state="paused", reason="http_401"
     )
     await insert(
-        pool, "budgets", account="ginger-nl", share="all",
+        pool, "budgets", credential="ginger-nl", share="all",
         granted_at=[now - timedelta(seconds=5), now], granted_calls=[5, 3],
     )  # fmt: skip
     await insert_event(pool, "1", "a")
@@ -289,8 +289,34 @@ async def test_an_account_shows_its_health(pool: Pool) -> None:
     (shown,) = await list_accounts(pool, [GINGER])
 
     assert (shown["state"], shown["reason"], shown["parked"]) == ("paused", "http_401", 1)
-    assert shown["budget"] == {"limit": 5, "seconds": 1.0, "used": 3}
+    assert shown["budget"] == {
+        "limit": 5, "seconds": 1.0, "used": 3, "planned": None, "possible": None,
+    }  # fmt: skip
+    assert shown["stretched"] == 1.0
     assert shown["last_event_at"] == "2026-11-20T14:31:02.418Z"
+
+
+async def test_an_account_shows_what_its_polls_would_cost_and_what_its_budget_carries(
+    pool: Pool,
+) -> None:
+    await insert(pool, "accounts", name="bunq-main", provider="bunq")
+    await insert(
+        pool, "poll_plans", account="bunq-main", planned=4.5, possible=2 / 3, stretch=6.75,
+        next_at=datetime.now(UTC),
+    )  # fmt: skip
+    await insert(
+        pool, "budgets", credential="fingerprint", share="all",
+        granted_at=[datetime.now(UTC)], granted_calls=[2],
+    )  # fmt: skip
+
+    (shown,) = await list_accounts(
+        pool, [Configured("bunq-main", "bunq", "test", Rate(3, 3.0), "fingerprint")]
+    )
+
+    assert shown["budget"] == {
+        "limit": 3, "seconds": 3.0, "used": 2, "planned": 13.5, "possible": 2.0,
+    }  # fmt: skip
+    assert shown["stretched"] == 6.75
 
 
 async def test_an_endpoint_shows_its_backlog_and_its_last_day(pool: Pool) -> None:

@@ -34,10 +34,14 @@ _ACCOUNTS = f"""
            (select count(*) from due where due.account = name and parked is not null) as parked,
            (select coalesce(sum(calls), 0)
               from budgets, unnest(granted_at, granted_calls) as granted (at, calls)
-             where budgets.account = name and share = 'all'
-               and granted.at > now() - make_interval(secs => window_seconds)) as used
-      from unnest(%(names)b::text[], %(seconds)s::float8[]) as chosen (name, window_seconds)
+             where budgets.credential = chosen.credential and share = 'all'
+               and granted.at > now() - make_interval(secs => window_seconds)) as used,
+           planned * window_seconds as planned, possible * window_seconds as possible,
+           coalesce(stretch, 1)::float8 as stretched
+      from unnest(%(names)b::text[], %(credentials)b::text[], %(seconds)s::float8[])
+           as chosen (name, credential, window_seconds)
       left join accounts using (name)
+      left join poll_plans on poll_plans.account = name and next_at > '-infinity'
      order by name
 """  # noqa: S608 - put together from the constant above
 
@@ -65,19 +69,29 @@ _COMPLETE = f"""
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """What only the configuration knows of an account."""
+    """What only the configuration knows of an account.
+
+    budget is the key of the call budget that it draws on, its own name where left empty.
+    """
 
     name: str
     provider: str
     mode: str
     limit: Rate
+    budget: str = ""
 
 
 async def list_accounts(pool: Pool, configured: Iterable[Configured]) -> list[Json]:
-    """Return the health of these accounts, by name."""
+    """Return the health of these accounts, by name.
+
+    planned counts the calls that polls, sweeps and walks of the account's credential would make
+    in one window of its limit as wished, possible those that their share of it carries; both are
+    None before the first plan. stretched is by how much intervals are longer than wished.
+    """
     known = {account.name: account for account in configured}
     values = {
         "names": list(known),
+        "credentials": [account.budget or account.name for account in known.values()],
         "seconds": [account.limit.seconds for account in known.values()],
     }
     async with reading(pool) as cursor:
@@ -114,10 +128,21 @@ def _show(row: DictRow, account: Configured) -> Json:
         "reason": row["reason"],
         "last_event_at": time_text(row["last_event_at"]),
         "last_read_at": time_text(row["last_read_at"]),
-        "budget": {"limit": limit.count, "seconds": limit.seconds, "used": row["used"]},
+        "budget": {
+            "limit": limit.count,
+            "seconds": limit.seconds,
+            "used": row["used"],
+            "planned": _rounded(row["planned"]),
+            "possible": _rounded(row["possible"]),
+        },
+        "stretched": _rounded(row["stretched"]),
         "complete_up_to": time_text(row["complete_up_to"]),
         "parked": row["parked"],
     }
+
+
+def _rounded(calls: float | None) -> float | None:
+    return None if calls is None else round(calls, 2)
 
 
 def _nothing_covered(name: str) -> Json:

@@ -16,7 +16,7 @@ async def accounts(request: Request) -> Response:
     Query(request)
     mode = here.settings.settled.mode
     configured = [
-        Configured(account.name, account.section.provider, mode, account.limit)
+        Configured(account.name, account.section.provider, mode, account.limit, account.budget)
         for account in here.accounts.values()
     ]
     return list_response(await list_accounts(here.pool, configured))
