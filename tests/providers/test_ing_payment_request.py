@@ -1,115 +1,30 @@
 """The traps of ING's payment requests, one test each. Source: fact sheet ing_payment_request."""
 
-import base64
-import hashlib
 import json
-import tomllib
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
-from uuid import UUID
 
-import httpx
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    KeySerializationEncryption,
-    NoEncryption,
-    PrivateFormat,
-)
 
+from service.domain.lifecycle import Contradiction, Transition, advance
 from service.domain.money import Money
-from service.domain.request import Kind, Observation, Unmapped
+from service.domain.request import Key, Kind, Observation, PaymentRequest, Unmapped
 from service.domain.status import Status
-from service.errors import Malformed, Misconfigured, Unreadable
-from service.providers import (
-    AccountContext,
-    ChecksOrders,
-    HasList,
-    LagsBehind,
-    NeedsSession,
-    SendsWebhooks,
-    Session,
-)
-from service.providers.ing_payment_request import IngKeys, IngPaymentRequest
-from service.settings import Secret, parse
+from service.errors import Malformed, Unreadable
+from service.providers import ChecksOrders, LagsBehind
 from tests.providers.exchange import always, at_paths, run
+from tests.providers.ing_payment_request_bodies import (
+    HERE,
+    NOW,
+    REQUEST,
+    at,
+    euros,
+    ing,
+    payment,
+    request,
+    seen,
+)
 from tests.providers.world import recording
-
-REQUEST = "xrgq1coyp1pnnfigiaaa6pqn1o9lc0gh"
-CLIENT = "dc46e4b8-70aa-4da4-b74a-a2576680f004"
-HERE = f"/payment-requests/{REQUEST}"
-NOW = datetime(2024, 5, 14, 9, 12, 3, tzinfo=UTC)
-REQUEST_ID = UUID("6f1bd3a6-3c41-4f28-9d0e-6a4d36a2c1d7")
-KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-EMPTY_DIGEST = "SHA-256=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="  # source: section 4.3
-BEARER = Session({"token": "t0ken", "style": "mutual_tls"}, 900.0)
-SIGNED_BEARER = Session({"token": "t0ken", "style": "signature"}, 900.0)
-
-
-def pem(
-    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey = KEY,
-    encryption: KeySerializationEncryption | None = None,
-) -> str:
-    return key.private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, encryption or NoEncryption()
-    ).decode()
-
-
-def ing(*, signs: bool = False, **context: Any) -> IngPaymentRequest:
-    keys = IngKeys(
-        api_base="https://api.ing.example/",
-        client_id=Secret(CLIENT),
-        tls_certificate_file=Path("tls.pem"),
-        tls_key_file=Path("tls.key"),
-        signing_key=Secret(pem()) if signs else None,
-    )
-    surroundings = AccountContext(**{"name": "ing", "words": {}, "live": False, **context})
-    return IngPaymentRequest(keys, surroundings, now=lambda: NOW, new_id=lambda: REQUEST_ID)
-
-
-def request(**changes: Any) -> dict[str, Any]:
-    """Return an open request for one payment of 124.95; None takes a field away."""
-    body = json.loads(recording("ing_payment_request", "get_open.json")) | changes
-    return {name: value for name, value in body.items() if value is not None}
-
-
-def euros(value: float) -> dict[str, Any]:
-    return {"value": value, "currency": "EUR"}
-
-
-def payment(value: float, number: int = 1, **changes: Any) -> dict[str, Any]:
-    body = {
-        "transactionId": f"{number:016d}",
-        "executed": "2024-05-16T14:17:20.124+02:00",
-        "amount": euros(value),
-        "debtor": {"name": "J. de Vries", "iban": "NL99INGB0000006789"},
-    }
-    return body | changes
-
-
-def seen(
-    body: Mapping[str, Any] | bytes, *payments: Mapping[str, Any], **context: Any
-) -> Observation:
-    """Read a request with these payments that is known to be an observation."""
-    answers = at_paths({HERE: body, f"{HERE}/payments": {"payments": payments}})
-    answer, _ = run(ing(**context).read(Kind.PAYMENT_REQUEST, REQUEST, None), answers)
-    assert isinstance(answer, Observation)
-    return answer
-
-
-def at(*payments: float, **changes: Any) -> tuple[Status, int, bool]:
-    """Return status, received and final of a request with these payments."""
-    listed = [payment(value, number) for number, value in enumerate(payments)]
-    facts = seen(request(**changes), *listed).facts
-    return facts.status, facts.received, facts.final
-
 
 # What the words and the payments come to (section 6.3)
 
@@ -152,8 +67,9 @@ def test_fulfilled_without_visible_payments_is_flagged_and_read_again() -> None:
     assert (observation.facts.status, observation.facts.final) == (Status.PROCESSING, False)
 
 
-def test_an_invoice_paid_twice_is_more_than_asked() -> None:
-    observation = seen(request(), payment(124.95, 1), payment(124.95, 2))
+def test_an_invoice_that_can_be_paid_twice_and_is_shows_as_more_than_asked() -> None:
+    unlimited = request(maximumAllowedPayments=None, maximumReceivableAmount=None)
+    observation = seen(unlimited, payment(124.95, 1), payment(124.95, 2))
 
     assert observation.attention == {"more_than_asked"}
     assert (observation.facts.amount, observation.facts.received) == (12495, 24990)
@@ -202,6 +118,49 @@ def test_with_the_setting_what_is_paid_is_on_the_account_at_once() -> None:
     assert (paid.status, paid.final, paid.booked) == (Status.SETTLED, True, 12495)
     assert (part.status, part.final, part.booked) == (Status.PART_PAID, False, 2495)
     assert seen(request(), payment(124.95)).facts.booked == 0
+
+
+def test_several_payers_add_up_whatever_the_order_of_their_payments() -> None:
+    payments = [payment(50, 1), payment(10, 2), payment(50, 3)]
+
+    assert seen(request(), *payments).facts == seen(request(), *reversed(payments)).facts
+    assert seen(request(), *payments).facts.received == 11_000
+
+
+def test_payments_that_appear_after_the_end_are_late_money() -> None:
+    for word, after in (("expired", Status.EXPIRED), ("closed", Status.CANCELLED)):
+        before = recorded(seen(request(status=word)))
+        late = advance(before, seen(request(status=word), payment(124.95)), lease_no=2)
+
+        assert before.facts is not None
+        assert before.facts.status is after
+        assert isinstance(late, Transition)
+        assert (late.type, late.correction) == ("payment_request.paid", True)
+        assert late.after.attention == {"late_money"}
+
+
+def test_a_list_of_payments_that_lags_behind_takes_no_money_back() -> None:
+    before = recorded(seen(request(status="fulfilled"), payment(124.95)))
+
+    assert advance(before, seen(request(status="fulfilled")), lease_no=2) == Contradiction(
+        "regression_refused"
+    )
+
+
+def test_a_request_that_opens_again_after_its_end_is_to_be_looked_at() -> None:
+    ended = seen(request(status="fulfilled")).facts
+
+    assert seen(request(), known=ended).attention == {"reopened"}
+    assert seen(request(status="fulfilled"), known=ended).attention == {"payments_not_visible"}
+    assert seen(request(), known=seen(request()).facts).attention == frozenset()
+
+
+def recorded(observation: Observation) -> PaymentRequest:
+    """Return a request as it is recorded after its first read."""
+    key = Key("ing", Kind.PAYMENT_REQUEST, REQUEST)
+    verdict = advance(PaymentRequest("R1", key, NOW), observation, lease_no=1)
+    assert isinstance(verdict, Transition)
+    return verdict.after
 
 
 # What was asked (STATUSES.md, section 2, point 4)
@@ -340,187 +299,24 @@ def test_the_reference_is_the_purchase_id_or_the_field_that_the_account_names() 
     assert seen(request(), reference_from="fixedAmount").reference is None
 
 
-# The token (section 4)
-
-
-def opening(adapter: IngPaymentRequest) -> tuple[Session, httpx.Request]:
-    answer = always(recording("ing_payment_request", "token_response.json"))
-    session, (asked,) = run(adapter.open_session({}), answer)
-    return session, asked
-
-
-def form_of(asked: httpx.Request) -> dict[str, list[str]]:
-    assert asked.headers["content-type"] == "application/x-www-form-urlencoded"
-    return parse_qs(asked.content.decode())
-
-
-def check_signature(value: str, text: str) -> None:
-    """Verify the signature in a header's value over text; raises where it is another's."""
-    fields = dict(part.split("=", 1) for part in value.split(","))
-    assert fields["keyId"] == f'"{CLIENT}"'
-    assert fields["algorithm"] == '"rsa-sha256"'
-    assert fields["headers"] == '"(request-target) date digest"'
-    signature = base64.b64decode(fields["signature"].strip('"'))
-    KEY.public_key().verify(signature, text.encode(), PKCS1v15(), SHA256())
-
-
-def test_a_token_is_asked_for_with_the_certificate_alone() -> None:
-    session, asked = opening(ing())
-
-    assert (asked.method, str(asked.url)) == ("POST", "https://api.ing.example/oauth2/token")
-    assert form_of(asked) == {
-        "grant_type": ["client_credentials"],
-        "scope": ["payment-requests:view"],
-        "client_id": [CLIENT],
-    }
-    assert "authorization" not in asked.headers
-    assert session == Session(
-        {"token": "eyJhbGciOiJkaXIiLCJlbmMiOi.example", "style": "mutual_tls"}, 900.0
-    )
-
-
-def test_a_signed_token_request_carries_its_signature_over_the_exact_bytes() -> None:
-    session, asked = opening(ing(signs=True))
-    digest = digest_of(asked.content)
-    style, value = asked.headers["authorization"].split(" ", 1)
-
-    assert (style, asked.headers["digest"]) == ("Signature", digest)
-    assert "client_id" not in form_of(asked)
-    check_signature(
-        value,
-        "(request-target): post /oauth2/token\n"
-        f"date: Tue, 14 May 2024 09:12:03 GMT\ndigest: {digest}",
-    )
-    assert session.values["style"] == "signature"
-
-
-def digest_of(data: bytes) -> str:
-    return "SHA-256=" + base64.b64encode(hashlib.sha256(data).digest()).decode()
+# Limits (section 1, fact 7)
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("changes", "attention"),
     [
-        {"message": "grant_type is missing"},
-        {"access_token": "", "expires_in": 900},
-        {"access_token": "a\r\nX-Evil: 1", "expires_in": 900},
-        {"access_token": "tök", "expires_in": 900},
-        {"access_token": "t", "expires_in": 0},
-        {"access_token": "t", "expires_in": "900"},
+        ({"validUntil": "2024-06-18T23:59:59.000+02:00"}, set()),
+        ({"validUntil": "2024-06-20T00:00:00.000+02:00"}, {"life_above_limit"}),
+        ({"validUntil": "2024-06-20T00:00:00.000+02:00", "status": "closed"}, set()),
+        ({"maximumReceivableAmount": euros(5000)}, set()),
+        ({"maximumReceivableAmount": euros(5000.01)}, {"amount_above_limit"}),
+        ({"maximumReceivableAmount": euros(5000.01), "status": "expired"}, set()),
     ],
 )
-def test_an_answer_without_a_usable_token_opens_no_session(answer: dict[str, Any]) -> None:
-    with pytest.raises(Unreadable):
-        run(ing().open_session({}), always(json.dumps(answer).encode()))
-
-
-# Calls (section 4.3)
-
-
-def call(query: str = "") -> httpx.Request:
-    return httpx.Request("GET", f"https://api.ing.example{HERE}{query}", headers={"Accept": "a/b"})
-
-
-def test_a_call_shows_the_token_and_nothing_else_without_a_signing_key() -> None:
-    sent = ing().authorise(call(), BEARER)
-
-    assert (sent.method, sent.url, sent.headers["accept"]) == ("GET", call().url, "a/b")
-    assert sent.headers["authorization"] == "Bearer t0ken"
-    assert not {"signature", "digest", "date", "x-ing-reqid"} & set(sent.headers)
-
-
-def test_a_signed_call_signs_the_method_in_lower_case_with_path_and_query() -> None:
-    sent = ing(signs=True).authorise(call("?a=b%2Fc"), SIGNED_BEARER)
-
-    assert sent.headers["authorization"] == "Bearer t0ken"
-    assert sent.headers["date"] == "Tue, 14 May 2024 09:12:03 GMT"
-    assert sent.headers["digest"] == EMPTY_DIGEST
-    assert sent.headers["x-ing-reqid"] == str(REQUEST_ID)
-    assert sent.headers["signature"].startswith("keyId=")
-    check_signature(
-        sent.headers["signature"],
-        f"(request-target): get {HERE}?a=b%2Fc\n"
-        f"date: Tue, 14 May 2024 09:12:03 GMT\ndigest: {EMPTY_DIGEST}",
-    )
-
-
-def test_the_digest_is_of_the_bytes_that_are_sent_not_of_equal_json() -> None:
-    body = b'{"value": 124.950}\r\n'
-    sent = ing(signs=True).authorise(
-        httpx.Request("POST", "https://api.ing.example/x", content=body), SIGNED_BEARER
-    )
-
-    assert sent.content == body
-    assert sent.headers["digest"] == digest_of(body)
-
-
-@pytest.mark.parametrize(("signs", "kept"), [(True, BEARER), (False, SIGNED_BEARER)])
-def test_a_token_of_one_style_is_never_shown_in_the_other(signs: bool, kept: Session) -> None:
-    assert "authorization" not in ing(signs=signs).authorise(call(), kept).headers
-
-
-def test_every_try_has_a_request_id_of_its_own_and_leaves_the_request_as_it_was() -> None:
-    keys = IngKeys(
-        api_base="https://api.ing.example",
-        client_id=Secret(CLIENT),
-        tls_certificate_file=Path("tls.pem"),
-        tls_key_file=Path("tls.key"),
-        signing_key=Secret(pem()),
-    )
-    adapter, asked = IngPaymentRequest(keys, AccountContext("ing", {}, live=False)), call()
-    first, second = (adapter.authorise(asked, SIGNED_BEARER).headers for _ in range(2))
-
-    assert first["x-ing-reqid"] != second["x-ing-reqid"]
-    assert "authorization" not in asked.headers
-
-
-# Keys and limits
-
-
-def configured(text: str) -> IngKeys:
-    table = tomllib.loads(f"""
-        [[account]]
-        name = "ing"
-        provider = "ing_payment_request"
-        api_base = "https://api.ing.example"
-        tls_certificate_file = "tls.pem"
-        tls_key_file = "tls.key"
-        {text}
-        """)
-    settings = parse(table, source="s.toml", environ={"CLIENT": CLIENT}, base=Path("/etc/s"))
-    return settings.accounts[0].keys_as(IngKeys)
-
-
-def test_the_keys_are_those_of_the_contract(tmp_path: Path) -> None:
-    (tmp_path / "sign.key").write_text(pem())
-    keys = configured(f'client_id_env = "CLIENT"\nsigning_key_file = "{tmp_path}/sign.key"')
-
-    assert keys.certificate == (Path("/etc/s/tls.pem"), Path("/etc/s/tls.key"))
-    assert keys.signing_key == Secret(pem().rstrip())
-    assert configured('client_id_env = "CLIENT"').signing_key is None
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "-----BEGIN PRIVATE KEY-----",
-        pem(ec.generate_private_key(ec.SECP256R1())),
-        pem(encryption=BestAvailableEncryption(b"hunter2")),
-    ],
-)
-def test_a_signing_key_that_cannot_sign_stops_the_start(text: str) -> None:
-    with pytest.raises(Misconfigured, match=r"account\[0\]\.signing_key: expected an RSA private"):
-        configured(f'client_id_env = "CLIENT"\nsigning_key = """{text}"""')
-
-
-def test_a_client_id_that_fits_no_header_stops_the_start() -> None:
-    with pytest.raises(Misconfigured, match=r"account\[0\]\.client_id: expected letters"):
-        configured('client_id = "a\\"b"')
-
-
-def test_it_can_be_polled_and_nothing_else() -> None:
-    assert isinstance(ing(), NeedsSession)
-    assert not isinstance(ing(), SendsWebhooks | HasList)
+def test_a_request_over_35_days_or_5000_euros_is_flagged_as_long_as_it_can_be_paid(
+    changes: dict[str, Any], attention: set[str]
+) -> None:
+    assert seen(request(**changes)).attention == attention
 
 
 def test_an_order_above_5000_euros_has_to_be_split_over_several_requests() -> None:

@@ -3,11 +3,9 @@
 Webhook   none, and no list: only polling an id that we know tells anything
 API       GET /payment-requests/{id} and /payment-requests/{id}/payments, decimal euros
 Login     client certificate and a token of 15 minutes; with a signing key, HTTP signatures too
+Check     an id that is nobody's, the app's scopes, GET /payment-requests/registrations
 Source    fact sheet ing_payment_request, sections 4 (login), 5 (shapes), 6 (statuses),
           8 (polling); STATUSES.md, section 2, point 4 (what was asked)
-
-The life of at most 35 days that the product page names is not checked: no answer tells when its
-request was made.
 """
 
 from service.providers.ing_payment_request.adapter import IngKeys, IngPaymentRequest

@@ -12,18 +12,21 @@ import httpx
 from service.domain.money import Money
 from service.domain.request import Answer, Facts, Kind, Observation, Unmapped
 from service.domain.status import words_of
-from service.errors import Malformed, NotFoundThere, Unreadable
-from service.providers import AccountContext, Exchange, Session
+from service.errors import Malformed, NotFoundThere, Unauthorised, Unreadable
+from service.providers import AccountContext, Exchange, Finding, Session
+from service.providers.ing_payment_request.findings import UNREGISTERED, findings_of
 from service.providers.ing_payment_request.shapes import (
     Payment,
     PaymentRequest,
     Payments,
+    Registration,
     TokenAnswer,
     parsed,
     shaped,
 )
 from service.providers.ing_payment_request.signing import Signer, private_key_of
 from service.providers.ing_payment_request.verdict import (
+    LIMIT,
     attention_for,
     facts_of,
     occurred_at,
@@ -35,8 +38,8 @@ WORDS: Final = words_of("ing_payment_request", "payment_request")
 
 # All that reading needs. Source: section 4.1.
 SCOPE: Final = "payment-requests:view"
-# One request carries no more. Source: section 1, fact 7, and section 2.
-LIMIT: Final = Money(500_000, "EUR")
+# An id of the right shape that is nobody's.
+NOBODYS_ID: Final = "0" * 32
 REFERENCE_CHARACTERS_MAX: Final = 200
 _ID = re.compile(r"[A-Za-z0-9]{1,64}\Z", re.ASCII)
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._~-]{1,200}", re.ASCII)
@@ -73,7 +76,7 @@ class IngKeys(Section):
 
 
 class IngPaymentRequest:
-    """Implements Provider, NeedsSession, ChecksOrders and LagsBehind."""
+    """Implements Provider, NeedsSession, ChecksOrders, LagsBehind and ChecksAccount."""
 
     kinds = frozenset({Kind.PAYMENT_REQUEST})
     body_bytes_max = 0  # nothing calls us
@@ -89,12 +92,14 @@ class IngPaymentRequest:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         new_id: Callable[[], UUID] = uuid4,
     ) -> None:
-        self._api_base = keys.api_base.rstrip("/")
+        self._requests_url = f"{keys.api_base.rstrip('/')}/payment-requests"
+        self._token_url = httpx.URL(f"{keys.api_base.rstrip('/')}/oauth2/token")
         self._client_id = keys.client_id.reveal()
         pem = keys.signing_key.reveal() if keys.signing_key else None
         self._signer = Signer(self._client_id, pem, now) if pem else None
         # Names the style in which a token is asked for and used: they never mix.
         self._style = "signature" if self._signer else "mutual_tls"
+        self._now = now
         self._new_id = new_id
         self._words = {**WORDS, **context.words}
         self._reference_from = context.reference_from or "purchaseId"
@@ -104,16 +109,8 @@ class IngPaymentRequest:
         return kind is Kind.PAYMENT_REQUEST and _ID.match(provider_id) is not None
 
     def open_session(self, kept: Mapping[str, str]) -> Exchange[Session]:
-        """Fetch a token, whatever was kept of the last one. Source: sections 4.1 and 4.2."""
-        form = {"grant_type": "client_credentials", "scope": SCOPE}
-        if self._signer is None:
-            form["client_id"] = self._client_id
-        request = httpx.Request("POST", f"{self._api_base}/oauth2/token", data=form)
-        if self._signer is not None:
-            headers = self._signer.headers_for(request)
-            request.headers["Authorization"] = f"Signature {headers.pop('Signature')}"
-            request.headers.update(headers)
-        answer = shaped(parsed((yield request)), TokenAnswer)
+        """Fetch a token, whatever was kept of the last one."""
+        answer = yield from self._token(SCOPE)
         values = {"token": answer.access_token, "style": self._style}
         return Session(values, float(answer.expires_in))
 
@@ -121,11 +118,14 @@ class IngPaymentRequest:
         """Return the request with the token and, in the signature style, signed.
 
         A token of the other style, kept from before the account's keys changed, is not shown:
-        the 401 that follows brings one of this style.
+        the 401 that follows brings one of this style. A request that brings a token of its own
+        keeps it, and one for a token needs none.
         """
+        if request.url == self._token_url:
+            return request
         headers = request.headers.copy()
         if session.values.get("style") == self._style:
-            headers["Authorization"] = f"Bearer {session.values['token']}"
+            headers.setdefault("Authorization", f"Bearer {session.values['token']}")
         if self._signer is not None:
             headers.update(self._signer.headers_for(request))
             headers["X-ING-ReqID"] = str(self._new_id())
@@ -150,7 +150,7 @@ class IngPaymentRequest:
             version=None,  # no answer tells when it changed
             reference=_reference_in(raw, self._reference_from),
             occurred_at=occurred_at(request, payments, facts),
-            attention=attention_for(facts, said),
+            attention=attention_for(request, facts, said, known=known, now=self._now()),
             ends_at=request.ends_at,
         )
 
@@ -163,17 +163,73 @@ class IngPaymentRequest:
                 f" {amount.decimal} EUR needs more than {requests}"
             )
 
+    def check(self, webhook_url: str | None) -> Exchange[tuple[Finding, ...]]:
+        """Read an id that is nobody's, then ask what the app may do and if it is registered.
+
+        The token that shows it is one for all that the app is subscribed to; it is used for one
+        call and kept nowhere.
+        """
+        may_read = yield from self._may_read()
+        try:
+            token = yield from self._token(scope=None)
+        except Unauthorised:
+            return findings_of(may_read, None, SCOPE, None)
+        registration = yield from self._registration(token)
+        return findings_of(may_read, token.scopes, SCOPE, registration)
+
+    def _may_read(self) -> Exchange[bool]:
+        try:
+            yield self._get(NOBODYS_ID)
+        except NotFoundThere:
+            return True
+        except Unauthorised as error:
+            if error.detail != "http_403":
+                raise
+            return False
+        return True
+
+    def _registration(self, token: TokenAnswer) -> Exchange[str | None]:
+        """Return what the registration is at, None where the token may not tell."""
+        try:
+            response = yield self._get("registrations", token=token.access_token)
+        except NotFoundThere:
+            return UNREGISTERED
+        except Unauthorised:
+            return None
+        return shaped(parsed(response), Registration).status
+
+    def _token(self, scope: str | None) -> Exchange[TokenAnswer]:
+        """Ask for a token, without scope for everything. Source: sections 4.1 and 4.2.
+
+        A refusal, which is a 400, is about the account and not about what is to be read: it
+        raises Unauthorised.
+        """
+        form = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {})
+        if self._signer is None:
+            form["client_id"] = self._client_id
+        request = httpx.Request("POST", self._token_url, data=form)
+        if self._signer is not None:
+            headers = self._signer.headers_for(request)
+            request.headers["Authorization"] = f"Signature {headers.pop('Signature')}"
+            request.headers.update(headers)
+        try:
+            response = yield request
+        except (NotFoundThere, Unreadable) as error:
+            raise Unauthorised(f"token_{error.detail}") from error
+        return shaped(parsed(response), TokenAnswer)
+
     def _payments(self, provider_id: str) -> Exchange[tuple[Payment, ...]]:
         """Read the payments. Where there is none the array is empty, so 404 tells nothing."""
         try:
-            response = yield self._get(provider_id, "/payments")
+            response = yield self._get(f"{provider_id}/payments")
         except NotFoundThere as error:
             raise Unreadable("a payment request whose payments are not found") from error
         return shaped(parsed(response), Payments).payments
 
-    def _get(self, provider_id: str, below: str = "") -> httpx.Request:
-        url = f"{self._api_base}/payment-requests/{provider_id}{below}"
-        return httpx.Request("GET", url, headers={"Accept": "application/json"})
+    def _get(self, below: str, *, token: str | None = None) -> httpx.Request:
+        own = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = {"Accept": "application/json", **own}
+        return httpx.Request("GET", f"{self._requests_url}/{below}", headers=headers)
 
 
 def _reference_in(raw: object, field: str) -> str | None:

@@ -25,6 +25,18 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:]{8}(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)
 class TokenAnswer(msgspec.Struct, frozen=True):
     access_token: Token
     expires_in: Annotated[int, msgspec.Meta(gt=0, le=86_400)]
+    scope: str | None = None
+
+    @property
+    def scopes(self) -> frozenset[str] | None:
+        """What the token is good for, None where the answer does not tell."""
+        return frozenset(self.scope.split()) if self.scope is not None else None
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """The merchant's registration. Source: sections 5.7 and 6.2."""
+
+    status: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z]{1,60}\Z")]
 
 
 class Amount(msgspec.Struct, frozen=True):

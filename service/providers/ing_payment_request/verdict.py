@@ -1,9 +1,10 @@
 """What a payment request and its payments come to: money is told by the payments alone."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
+from service.domain.money import Money
 from service.domain.request import Facts
 from service.domain.status import Status
 from service.errors import Unreadable
@@ -13,6 +14,11 @@ from service.providers.ing_payment_request.shapes import (
     PaymentRequest,
     moment_of,
 )
+
+# No request carries more or lives longer, by the product page: 35 days, to the end of the last.
+# The specification allows more. Source: section 1, fact 7.
+LIMIT: Final = Money(500_000, CURRENCY)
+LIFE_MAX: Final = timedelta(days=36)
 
 # After these words no more payments come, but those under way. Source: section 6.1.
 NO_MORE: Final = frozenset({"fulfilled", "closed", "expired"})
@@ -69,11 +75,24 @@ def total_of(payments: Sequence[Payment]) -> int:
     return sum(cents.values())
 
 
-def attention_for(facts: Facts, said: Status) -> frozenset[str]:
-    promises_money = facts.provider_status == "fulfilled" or said in MONEY_STATUSES
+def attention_for(
+    request: PaymentRequest, facts: Facts, said: Status, *, known: Facts | None, now: datetime
+) -> frozenset[str]:
+    """Name what a person should look at; known are the facts recorded before.
+
+    No answer tells when its request was made, so the longest life counts from now: what is over
+    it shows at the read that follows a registration.
+    """
+    promises_money = request.status == "fulfilled" or said in MONEY_STATUSES
+    is_over = request.status in NO_MORE
+    was_over = known is not None and known.provider_status in NO_MORE
+    ends_at = request.ends_at
     conditions = {
         "payments_not_visible": promises_money and not facts.received,
         "more_than_asked": facts.amount is not None and facts.received > facts.amount,
+        "amount_above_limit": not is_over and (facts.amount or 0) > LIMIT.minor,
+        "life_above_limit": not is_over and ends_at is not None and ends_at > now + LIFE_MAX,
+        "reopened": was_over and not is_over,
     }
     return frozenset(code for code, applies in conditions.items() if applies)
 
