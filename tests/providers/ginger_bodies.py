@@ -29,10 +29,14 @@ NOW = datetime(2024, 5, 14, 9, 30, tzinfo=UTC)
 
 
 def ginger(
-    *, words: dict[str, Status] | None = None, live: bool = False, reference: str | None = None
+    *,
+    words: dict[str, Status] | None = None,
+    live: bool = False,
+    reference: str | None = None,
+    project_ids: tuple[str, ...] = (OURS,),
 ) -> Ginger:
     keys = GingerKeys(
-        api_base="https://api.psp.example/", api_key=Secret("k3y"), project_ids=(OURS,)
+        api_base="https://api.psp.example/", api_key=Secret("k3y"), project_ids=project_ids
     )
     return Ginger(keys, AccountContext("test", words or {}, live, reference_from=reference))
 

@@ -26,8 +26,9 @@ from service.domain.request import (
 )
 from service.domain.strict_json import NotStrict, parse
 from service.errors import Malformed, NotFoundThere, Unreadable
-from service.providers import AccountContext, Exchange, Listed, Page
+from service.providers import AccountContext, Exchange, Finding, Listed, Page
 from service.providers.ginger.api import Api
+from service.providers.ginger.check import findings
 from service.providers.ginger.given_back import Back, add_up, no_less_than_known
 from service.providers.ginger.links import (
     LINK_WORDS,
@@ -59,7 +60,7 @@ class GingerKeys(Section):
 
 
 class Ginger:
-    """Implements Provider, SendsWebhooks and HasList."""
+    """Implements Provider, SendsWebhooks, HasList and ChecksAccount."""
 
     kinds = frozenset({Kind.ORDER, Kind.PAYMENT_LINK})
     body_bytes_max = 65_536
@@ -118,6 +119,14 @@ class Ginger:
             for order_id, modified in listed.items()
         )
         return Page(items, None if end >= until else in_z(end - OVERLAP))
+
+    def check(self, webhook_url: str | None) -> Exchange[tuple[Finding, ...]]:
+        return findings(
+            self._api,
+            project_ids=self._project_ids,
+            live=self._context.live,
+            webhook_url=webhook_url,
+        )
 
     def _read_order(self, order_id: str, known: Facts | None) -> Exchange[Answer]:
         raw, order = yield from self._api.order(order_id)

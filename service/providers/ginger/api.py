@@ -1,4 +1,4 @@
-"""The calls of Ginger's API that we make. Source: fact sheet ginger, sections 2, 3, 11 and 12."""
+"""The calls of Ginger's API that we make. Source: fact sheet ginger, sections 2, 3, 11, 12, 15."""
 
 import base64
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ import httpx
 from service.errors import NotFoundThere, Unreadable
 from service.providers import Exchange
 from service.providers.ginger.moments import in_z
-from service.providers.ginger.shapes import Entry, Link, Order, parsed, shaped
+from service.providers.ginger.shapes import Entry, Link, Methods, Order, Sign, parsed, shaped
 
 
 class Api:
@@ -18,6 +18,7 @@ class Api:
     def __init__(self, api_base: str, api_key: str) -> None:
         self._orders_url = f"{api_base.rstrip('/')}/v1/orders/"
         self._links_url = f"{api_base.rstrip('/')}/v1/paymentlinks/"
+        self._methods_url = f"{api_base.rstrip('/')}/v1/merchants/self/projects/self/currencies"
         # The key is the user name; the password is empty, its colon is not.
         login = base64.b64encode(f"{api_key}:".encode()).decode()
         self._headers = {"Authorization": f"Basic {login}", "Accept": "application/json"}
@@ -59,11 +60,29 @@ class Api:
 
     def created(self, since: datetime, until: datetime) -> Exchange[list[Entry]]:
         """Read the list of the orders created in a window."""
+        return shaped(parsed((yield self._list(since, until))), list[Entry])
+
+    def signs(
+        self, since: datetime, until: datetime
+    ) -> Exchange[tuple[list[Sign], httpx.Response]]:
+        """Read from the same list what it shows of the account; return it also as it came."""
+        response = yield self._list(since, until)
+        return shaped(parsed(response), list[Sign]), response
+
+    def payment_methods(self) -> Exchange[tuple[str, ...] | None]:
+        """Read which methods the key may use, None where a brand does not tell: no reference does.
+
+        Source: section 15, the answer of the currencies endpoint.
+        """
+        try:
+            response = yield self._get(self._methods_url)
+        except NotFoundThere:
+            return None
+        return tuple(shaped(parsed(response), Methods).payment_methods)
+
+    def _list(self, since: datetime, until: datetime) -> httpx.Request:
         window = {"created_since": in_z(since), "created_until": in_z(until)}
-        response = yield httpx.Request(
-            "GET", self._orders_url, params=window, headers=self._headers
-        )
-        return shaped(parsed(response), list[Entry])
+        return httpx.Request("GET", self._orders_url, params=window, headers=self._headers)
 
     def _get(self, url: str) -> httpx.Request:
         return httpx.Request("GET", url, headers=self._headers)

@@ -33,6 +33,20 @@ class Entry(msgspec.Struct, frozen=True):
     modified: str | None = None
 
 
+class Sign(msgspec.Struct, frozen=True):
+    """What an order in a list shows of the account: whose it is, and who is told of it."""
+
+    project_id: str | None = None
+    flags: frozenset[str] | None = None
+    webhook_url: str | None = None
+
+
+class Methods(msgspec.Struct, frozen=True):
+    """The payment methods of an account, each with what it can be paid in."""
+
+    payment_methods: dict[str, object]
+
+
 class Details(msgspec.Struct, frozen=True):
     """`amount_details`, sent only when asked for."""
 
