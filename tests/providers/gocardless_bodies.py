@@ -24,7 +24,7 @@ REQUEST = "BRQ0006K3VB4N71"
 PAYMENT = "PM009V7QX2M4TB"
 HERE = f"/billing_requests/{REQUEST}"
 PAID_BY = f"/payments/{PAYMENT}"
-PAST = f"/events?payment={PAYMENT}&limit=500"
+PAST = f"/events?payment={PAYMENT}&limit=250"
 NOW = datetime(2025, 3, 3, 9, 5, tzinfo=UTC)
 
 

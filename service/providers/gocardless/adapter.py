@@ -2,9 +2,8 @@
 
 import hmac
 import re
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import Sequence
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
@@ -15,24 +14,25 @@ from service.domain.request import (
     Answer,
     Facts,
     Kind,
+    Listing,
     NotOurs,
     Observation,
     Related,
     Unclaimed,
     Unmapped,
 )
-from service.domain.status import words_of
+from service.domain.status import Status, words_of
 from service.errors import BadSignature, NotFoundThere, Unreadable
-from service.providers import AccountContext, Exchange, Listed, Page
+from service.providers import AccountContext, Exchange, Finding, Page
+from service.providers.gocardless.api import ENTRIES_PER_PAGE, Api, wait_seconds
+from service.providers.gocardless.check import findings
+from service.providers.gocardless.lists import events_page, requests_page
 from service.providers.gocardless.shapes import (
     BillingRequest,
     EventItem,
-    EventPage,
     Payment,
     is_id,
-    parsed,
     shaped,
-    unwrapped,
 )
 from service.providers.gocardless.verdict import (
     KEEPS_MONEY,
@@ -42,14 +42,11 @@ from service.providers.gocardless.verdict import (
     with_payment,
     without_payment,
 )
-from service.providers.gocardless.webhook import TELLING, events_in
+from service.providers.gocardless.webhook import events_in
 from service.settings import Expected, Secret, Section
 
-API_VERSION: Final = "2015-07-06"  # source: section 1
 INVALID_TOKEN: Final = 498  # GoCardless's own status for a bad signature. Source: section 5
-EVENTS_PER_PAGE: Final = "500"  # the most there is. Source: section 8
-PAST_PAGES_MAX: Final = 5  # 2500 events of one payment; a payment retried for years has dozens
-LIMIT_WAIT_SECONDS_MAX: Final = 120.0  # twice the minute that the limit counts. Source: section 9
+PAST_PAGES_MAX: Final = 5  # 1250 events of one payment; a payment retried for years has dozens
 
 # Where the ERP's reference stands unless the account says otherwise; the first that is filled.
 # Descriptions are text for the payer and no reference. Source: section 2.1 and its samples.
@@ -59,7 +56,6 @@ REFERENCE_CHARACTERS_MAX: Final = 200
 BILLING_REQUEST_WORDS: Final = words_of("gocardless", "billing_request")
 PAYMENT_WORDS: Final = words_of("gocardless", "payment")
 _SIGNATURE = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", re.ASCII)
 
 
 class GoCardlessKeys(Section):
@@ -78,18 +74,14 @@ class GoCardlessKeys(Section):
 
 
 class GoCardless:
-    """Implements Provider, SendsWebhooks, HasList and TellsLimits."""
+    """Implements Provider, SendsWebhooks, HasList, ShowsStatuses, ChecksAccount and TellsLimits."""
 
     kinds = frozenset({Kind.BILLING_REQUEST})
     body_bytes_max = 1_048_576  # more than 250 events with metadata. Source: section 5
+    entries_per_page = ENTRIES_PER_PAGE
 
     def __init__(self, keys: GoCardlessKeys, context: AccountContext) -> None:
-        self._api_base = keys.api_base.rstrip("/")
-        self._headers = {
-            "Authorization": f"Bearer {keys.access_token.reveal()}",
-            "GoCardless-Version": API_VERSION,
-            "Accept": "application/json",
-        }
+        self._api = Api(keys.api_base, access_token=keys.access_token.reveal())
         self._secrets = tuple(secret.reveal().encode() for secret in keys.webhook_secrets)
         self._reference_paths = (
             (context.reference_from,) if context.reference_from else REFERENCE_PATHS
@@ -128,47 +120,39 @@ class GoCardless:
         status = (self._payment_words if payment else self._billing_request_words).get(word)
         if status is None:
             return Unmapped(word)
-        past = Past()
-        if payment is None:
-            facts = without_payment(part, word, status)
+        past = None
+        if payment and needs_past(status, known):
+            past = yield from self._past(payment.id)
+        if payment:
+            facts = with_payment(part, payment, status, past or Past(), known)
         else:
-            if needs_past(status, known):
-                past = yield from self._past(payment.id)
-            facts = with_payment(part, payment, status, past, known)
+            facts = without_payment(part, word, status)
         return Observation(
             facts,
             version=None,  # neither resource tells when it changed
             reference=_reference_in(raw, self._reference_paths),
-            occurred_at=past.came_at if status in KEEPS_MONEY else past.went_at,
+            occurred_at=_occurred_at(status, past),
             related=(Related(Kind.PAYMENT, payment_id, "payment"),) if payment_id else (),
             attention=_attention(facts),
+            # What events have a say in, no list shows.
+            listing=None if past else _listing(asked, payment),
         )
 
     def list_page(self, since: datetime, until: datetime, cursor: str | None) -> Exchange[Page]:
-        """Read a page of the account's events of a window, newest first.
+        return events_page(self._api, since, until, cursor)
 
-        Those that do not name a billing request or payment as they must are passed over: they
-        lead nowhere, and must not keep a sweep from the others.
-        """
-        window = {"created_at[gte]": _in_z(since), "created_at[lt]": _in_z(until)}
-        found, after = yield from self._events(window, cursor)
-        items = tuple(item for raw in found if (item := _listed_in(raw)) is not None)
-        return Page(items, after)
+    def look_through(self, since: datetime, cursor: str | None) -> Exchange[Page]:
+        return requests_page(self._api, since, cursor)
+
+    def check(self, webhook_url: str | None) -> Exchange[tuple[Finding, ...]]:
+        return findings(self._api, webhook_url)
 
     def wait_seconds(self, response: httpx.Response, *, now: datetime) -> float | None:
-        """Return the time to the reset once no call is left. Source: section 9."""
-        if response.headers.get("ratelimit-remaining") != "0":
-            return None
-        reset_at = _http_date_in(response.headers.get("ratelimit-reset", ""))
-        if reset_at is None:
-            return None
-        return min(max((reset_at - now).total_seconds(), 0.0), LIMIT_WAIT_SECONDS_MAX)
+        return wait_seconds(response, now=now)
 
     def _billing_request(self, provider_id: str) -> Exchange[tuple[object, BillingRequest]]:
         """Read one billing request; return it also as it came. The id's shape is checked."""
-        raw = unwrapped(
-            parsed((yield self._get(f"/billing_requests/{provider_id}"))), "billing_requests"
-        )
+        raw = yield from self._api.one(Kind.BILLING_REQUEST, provider_id)
         asked = shaped(raw, BillingRequest)
         if asked.id != provider_id:
             raise Unreadable("answer for another billing request")
@@ -180,12 +164,12 @@ class GoCardless:
         One that was seen before can: then its 404 is an error.
         """
         try:
-            response = yield self._get(f"/payments/{payment_id}")
+            raw = yield from self._api.one(Kind.PAYMENT, payment_id)
         except NotFoundThere:
             if known is not None and known.provider_status not in BILLING_REQUEST_WORDS:
                 raise
             return None
-        payment = shaped(unwrapped(parsed(response), "payments"), Payment)
+        payment = shaped(raw, Payment)
         if payment.id != payment_id:
             raise Unreadable("answer for another payment")
         return payment
@@ -195,26 +179,11 @@ class GoCardless:
         events: list[EventItem] = []
         cursor = None
         for _ in range(PAST_PAGES_MAX):
-            found, cursor = yield from self._events({"payment": payment_id}, cursor)
+            found, cursor = yield from self._api.page("events", {"payment": payment_id}, cursor)
             events += [shaped(raw, EventItem) for raw in found]
             if cursor is None:
                 return past_of(events, payment_id)
         raise Unreadable("more events of one payment than we read")
-
-    def _events(
-        self, chosen: Mapping[str, str], cursor: str | None
-    ) -> Exchange[tuple[list[object], str | None]]:
-        """Read one page of events and the cursor of the next, which holds older ones."""
-        after = {"after": cursor} if cursor else {}
-        query = {**chosen, "limit": EVENTS_PER_PAGE, **after}
-        page = shaped(parsed((yield self._get("/events", query))), EventPage)
-        following = page.meta.cursors.after
-        if following is not None and following == cursor:
-            raise Unreadable("a page that leads to itself")
-        return page.events, following
-
-    def _get(self, path: str, query: Mapping[str, str] | None = None) -> httpx.Request:
-        return httpx.Request("GET", f"{self._api_base}{path}", params=query, headers=self._headers)
 
 
 def _signed(body: bytes, secret: bytes) -> bytes:
@@ -222,14 +191,19 @@ def _signed(body: bytes, secret: bytes) -> bytes:
     return hmac.digest(secret, body, "sha256").hex().encode()
 
 
-def _listed_in(raw: object) -> Listed | None:
-    """Return what an event of the list is about, whatever its action; None where it is nothing."""
-    try:
-        item = shaped(raw, EventItem)
-        subject = item.names if item.resource_type in TELLING else None
-    except Unreadable:
+def _occurred_at(status: Status, past: Past | None) -> datetime | None:
+    if past is None:
         return None
-    return subject and Listed(*subject, version=None, event_id=item.id)
+    return past.came_at if status in KEEPS_MONEY else past.went_at
+
+
+def _listing(asked: BillingRequest, payment: Payment | None) -> Listing | None:
+    """Return which entry of a list shows what was read: the payment's, once there is one."""
+    if payment is not None:
+        return Listing(payment.id, payment.mark)
+    if asked.payment_id is not None:
+        return None  # it exists but cannot be seen yet, and no list tells when it can
+    return Listing(asked.id, asked.mark)
 
 
 def _attention(facts: Facts) -> frozenset[str]:
@@ -249,16 +223,3 @@ def _text_at(raw: object, path: str) -> str | None:
     if not isinstance(raw, str) or not raw.strip() or not raw.isprintable():
         return None
     return raw if len(raw) <= REFERENCE_CHARACTERS_MAX else None
-
-
-def _in_z(moment: datetime) -> str:
-    """Write a time as this API does. Source: section 1."""
-    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
-
-
-def _http_date_in(text: str) -> datetime | None:
-    """Return the time in "Thu, 03 May 2018 16:00:00 GMT", None for anything else."""
-    try:
-        return parsedate_to_datetime(text).astimezone(UTC) if _HTTP_DATE.fullmatch(text) else None
-    except ValueError:
-        return None

@@ -7,13 +7,11 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Final, TypeVar
 
-import httpx
 import msgspec
 from msgspec import Meta
 
 from service.domain.money import EXPONENTS
 from service.domain.request import Kind
-from service.domain.strict_json import NotStrict, parse
 from service.errors import Unreadable
 
 T = TypeVar("T")
@@ -57,6 +55,17 @@ class BillingRequest(msgspec.Struct, frozen=True):
     status: Word
     payment_request: PaymentPart | None
     links: BillingRequestLinks | None = None
+    created_at: object = None
+
+    @property
+    def mark(self) -> str:
+        """What a list shows of it, as text: the same exactly when a read comes to the same.
+
+        One that has led to a payment shows to which: from then on the payment decides.
+        """
+        part = self.payment_request
+        asked_for = f"{part.currency} {part.amount}" if part else "nothing"
+        return " ".join((self.status, asked_for, *([self.payment_id] if self.payment_id else [])))
 
     @property
     def payment_id(self) -> str | None:
@@ -97,6 +106,15 @@ class Payment(msgspec.Struct, frozen=True):
         Only what was collected is paid out or refunded. Source: section 2.2.
         """
         return self.amount_refunded > 0 or bool(self.links and self.links.payout)
+
+    @property
+    def mark(self) -> str:
+        """What a list shows of it, as text: the same exactly when a read comes to the same.
+
+        That holds while no event has a say, as it has once a payment went wrong.
+        """
+        collected = " collected" if self.was_collected else ""
+        return f"{self.status} {self.currency} {self.amount} {self.amount_refunded}{collected}"
 
 
 class EventLinks(msgspec.Struct, frozen=True):
@@ -148,13 +166,6 @@ class PageMeta(msgspec.Struct, frozen=True):
     cursors: Cursors
 
 
-class EventPage(msgspec.Struct, frozen=True):
-    """A page of the list of events, newest first; items are read one by one."""
-
-    events: list[object]
-    meta: PageMeta
-
-
 def is_id(kind: Kind, text: str) -> bool:
     """Return whether text has the shape of a billing request's or a payment's id."""
     return kind in _SHAPES and _SHAPES[kind].fullmatch(text) is not None
@@ -172,14 +183,6 @@ def moment_in(value: object) -> datetime | None:
         return datetime.fromisoformat(value).astimezone(UTC)
     except ValueError:
         return None
-
-
-def parsed(response: httpx.Response) -> object:
-    """Return an answer's JSON. Raises Unreadable."""
-    try:
-        return parse(response.content)
-    except NotStrict as error:
-        raise Unreadable(str(error)) from error
 
 
 def unwrapped(raw: object, name: str) -> object:

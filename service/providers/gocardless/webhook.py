@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from service.domain.event import Event, EventVerdict
-from service.domain.strict_json import NotStrict, parse
+from service.domain.strict_json import NotStrict
 from service.errors import Malformed, Unreadable
+from service.providers.gocardless.by_item import parse_by_item
 from service.providers.gocardless.shapes import EventItem, event_id_in, moment_in, shaped
 
 
@@ -58,7 +59,7 @@ UNNEEDED: Final = _words(
 def events_in(body: bytes) -> Sequence[Event]:
     """Return the events in a signed body. Raises Malformed only for a broken envelope."""
     try:
-        envelope = parse(body)
+        envelope = parse_by_item(body, "events")
     except NotStrict as error:
         raise Malformed(str(error)) from error
     if not isinstance(envelope, dict) or not isinstance(envelope.get("events"), list):
