@@ -62,11 +62,12 @@ async def test_unseen_money_is_in_the_truth_and_not_at_the_provider(
 
 @pytest.mark.parametrize("story", STORIES)
 async def test_every_story_plays_to_its_end(client: httpx.AsyncClient, story: str) -> None:
-    order = await play(client, story)
+    asked = await play(client, story)
+    place = {"order": "orders", "payment_link": "paymentlinks"}[asked["kind"]]
 
-    shown = await client.get(f"/v1/orders/{order['provider_id']}/")
+    shown = await client.get(f"/v1/{place}/{asked['provider_id']}/")
 
-    assert shown.json()["merchant_order_id"] == order["reference"]
+    assert shown.json()["merchant_order_id"] == asked["reference"]
 
 
 async def test_stories_captured_by_hand_say_so_on_the_order(client: httpx.AsyncClient) -> None:

@@ -10,7 +10,7 @@ import pytest
 from service.sandbox.ginger.account import Listed
 from service.sandbox.ginger.happenings import What
 from service.sandbox.ginger.orders import order_word
-from service.sandbox.ginger.stories import STORIES
+from service.sandbox.ginger.stories import ORDER_STORIES
 from tests.sandbox.worlds import NOON, account, played, sample, shown
 
 
@@ -145,11 +145,11 @@ def test_the_method_that_was_never_used_stays_new() -> None:
     assert statuses == ["new", "completed"]
 
 
-@pytest.mark.parametrize("story", STORIES)
+@pytest.mark.parametrize("story", ORDER_STORIES)
 def test_modified_grows_with_every_entry_even_at_one_moment(story: str) -> None:
     seller = account()
     order = seller.create(7000, "EUR", {}, at=datetime.fromisoformat("2026-11-20T12:00:00Z"))
-    for beat in STORIES[story].beats(has_money=False):
+    for beat in ORDER_STORIES[story].beats(has_money=False):
         beat.act(order, order.created_at)
 
     times = [order.created_at, *(entry.at for entry in order.entries)]

@@ -14,6 +14,7 @@ from msgspec import Meta
 from service.sandbox.accounts import Account, AccountSettings
 from service.sandbox.calls import News, Patience, WebhookCall
 from service.sandbox.ginger.happenings import ARRIVALS, What
+from service.sandbox.ginger.links import PaymentLink, link_word, truth_of_link
 from service.sandbox.ginger.orders import (
     amount_details,
     order_json,
@@ -33,6 +34,18 @@ from service.sandbox.truth import Truth
 # The merchant of every sample in the fact sheet.
 MERCHANT_ID = "7131b462-1b7d-489f-aba9-de2f0eadc9dc"
 PAY_URL = "https://api.psp.example"
+
+# What reads repeat of a link's creation. Source: fact sheet ginger, section 12.
+REPEATED_BY_LINKS = (
+    "customer",
+    "description",
+    "expiration_period",
+    "failure_url",
+    "merchant_order_id",
+    "payment_methods",
+    "return_url",
+    "webhook_url",
+)
 
 # Source: fact sheet ginger, section 13.4.
 REDELIVERY_SECONDS = 120
@@ -105,6 +118,8 @@ class GingerAccount(Account[GingerSettings]):
         }
         if self.settings.webhook_url is not None:
             as_created["webhook_url"] = self.settings.webhook_url
+        if story.kind == "payment_link":
+            return self.create_link(amount, currency, as_created, at=at)
         if story in CAPTURED_BY_HAND:
             as_created |= {"capture_mode": "manual", "expiration_period": "P7D"}
         return self.create(amount, currency, as_created, at=at)
@@ -113,33 +128,52 @@ class GingerAccount(Account[GingerSettings]):
         self, amount: int, currency: str, as_created: Json, *, at: datetime
     ) -> PaymentRequest:
         """Create an order; creation times are distinct, so that the list has one order."""
-        if self._created_at:
-            at = max(at, self._created_at[-1] + timedelta(microseconds=1))
-        reference = as_created.get("merchant_order_id")
         order = PaymentRequest(
             id=self.new_id(),
             kind="order",
             amount=amount,
             currency=currency,
-            created_at=at,
-            reference=reference if isinstance(reference, str) else None,
+            created_at=self._next_moment(at),
+            reference=_reference_in(as_created),
             as_created=as_created,
         )
         self.requests[order.id] = order
-        self._add(Listed(order), at)
+        self._add(Listed(order), order.created_at)
         return order
+
+    def create_link(
+        self, amount: int, currency: str, as_created: Json, *, at: datetime
+    ) -> PaymentLink:
+        """Create a payment link; what lists show of it are its attempts."""
+        link_id = self.new_id()
+        link = PaymentLink(
+            id=link_id,
+            kind="payment_link",
+            amount=amount,
+            currency=currency,
+            created_at=at,
+            reference=_reference_in(as_created),
+            as_created={key: as_created[key] for key in REPEATED_BY_LINKS if key in as_created}
+            | {"payment_url": f"{PAY_URL}/paymentlinks/{link_id}/"},
+            new_id=self.new_id,
+        )
+        self.requests[link.id] = link
+        return link
 
     def new_id(self) -> str:
         return str(UUID(int=self.ids.getrandbits(128), version=4))
 
     def has_money(self, request: PaymentRequest) -> bool:
-        return any(entry.what in ARRIVALS for entry in request.entries)
+        orders = request.attempts if isinstance(request, PaymentLink) else [request]
+        return any(entry.what in ARRIVALS for order in orders for entry in order.entries)
 
     def truth(self, request: PaymentRequest) -> Truth:
+        if isinstance(request, PaymentLink):
+            return truth_of_link(request, account=self.settings.name)
         return truth_of(request, account=self.settings.name)
 
     def note(self, request: PaymentRequest, *, returns: bool) -> None:
-        """Note a call for each resource whose status word changed."""
+        """Note a call for each order whose status word changed; a link sends none of its own."""
         for listed in self.family(request):
             word = self.word(listed)
             if self._told.get(listed.id) == word or (listed.return_id and not returns):
@@ -147,20 +181,25 @@ class GingerAccount(Account[GingerSettings]):
             self._told[listed.id] = word
             url = request.as_created.get("webhook_url", self.settings.webhook_url)
             if isinstance(url, str):
-                self._news.append(self._status_changed(listed, url, word))
+                self._news.append(self._status_changed(listed, url, word, request))
 
     def take_calls(self) -> Sequence[WebhookCall]:
         calls, self._news = self._news, []
         return calls
 
-    def family(self, order: PaymentRequest) -> list[Listed]:
-        """Return an order and its counter orders, listing those opened since the last look."""
-        family = [self.resources[order.id]]
-        for entry in order.entries:
-            if entry.what is What.RETURN_OPENED:
-                if entry.subject not in self.resources:
-                    self._add(Listed(order, entry.subject), entry.at)
-                family.append(self.resources[entry.subject])
+    def family(self, request: PaymentRequest) -> list[Listed]:
+        """Return an order, or a link's attempts, each with its counter orders.
+
+        Those that were opened since the last look are listed from now on.
+        """
+        if isinstance(request, PaymentLink):
+            return [listed for attempt in request.attempts for listed in self.family(attempt)]
+        family = [self._known(Listed(request), request.created_at)]
+        family += (
+            self._known(Listed(request, entry.subject), entry.at)
+            for entry in request.entries
+            if entry.what is What.RETURN_OPENED
+        )
         return family
 
     def created_between(self, since: datetime, until: datetime) -> Sequence[Listed]:
@@ -203,7 +242,9 @@ class GingerAccount(Account[GingerSettings]):
         self._rendered[listed.id, details] = (len(entries), body)
         return body
 
-    def _status_changed(self, listed: Listed, url: str, word: str) -> WebhookCall:
+    def _status_changed(
+        self, listed: Listed, url: str, word: str, request: PaymentRequest
+    ) -> WebhookCall:
         body = {
             "event": "status_changed",
             "project_id": self.settings.project_id,
@@ -211,10 +252,28 @@ class GingerAccount(Account[GingerSettings]):
         }
         if self.settings.webhook_order_status:
             body["order_status"] = word
-        news = (News(listed.id, word),)
-        return WebhookCall(url, msgspec.json.encode(body), (listed.order.id,), news)
+        news = News(listed.id, word)
+        if isinstance(request, PaymentLink):
+            news = News(request.id, link_word(request))
+        return WebhookCall(url, msgspec.json.encode(body), (request.id,), (news,))
+
+    def _next_moment(self, at: datetime) -> datetime:
+        if not self._created_at:
+            return at
+        return max(at, self._created_at[-1] + timedelta(microseconds=1))
+
+    def _known(self, listed: Listed, at: datetime) -> Listed:
+        """Return a resource that is listed, from now on if it was not yet."""
+        if listed.id not in self.resources:
+            self._add(listed, at)
+        return listed
 
     def _add(self, listed: Listed, at: datetime) -> None:
         self.resources[listed.id] = listed
         self._listed.append(listed)
         self._created_at.append(at)
+
+
+def _reference_in(as_created: Json) -> str | None:
+    reference = as_created.get("merchant_order_id")
+    return reference if isinstance(reference, str) else None

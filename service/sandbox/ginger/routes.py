@@ -17,6 +17,7 @@ from starlette.routing import Route
 from service.sandbox.faults import ReadFault
 from service.sandbox.ginger.account import GingerAccount, Listed
 from service.sandbox.ginger.happenings import What
+from service.sandbox.ginger.links import PaymentLink, link_json, seen_until
 from service.sandbox.ledger import Json
 from service.sandbox.provider_http import ProviderError, json_answer, strike
 from service.sandbox.world import World, world_of
@@ -29,6 +30,9 @@ CURRENCY_CODES = (
     "SEK SGD SRD THB TND TRY TWD TZS UAH UGX USD UYU VND XCD XOF ZAR EEK LTL"
 )
 CURRENCIES = frozenset(CURRENCY_CODES.split())
+
+# A status that stands in no table.
+UNKNOWN_WORD = "under-investigation"
 
 # What a read repeats of a creation. Source: fact sheet ginger, sections 3.1 and 4.
 REPEATED = (
@@ -118,6 +122,38 @@ async def list_refunds(request: Request) -> Response:
     return json_answer(refunds)
 
 
+async def create_link(request: Request) -> Response:
+    """Create a payment link."""
+    account = _account_of(request)
+    asked, as_created = _asked_order(await request.body())
+    if "merchant_order_id" not in as_created:
+        raise _bad("merchant_order_id is required", "merchant_order_id")
+    as_created.setdefault("expiration_period", "P30D")
+    now = world_of(request).now()
+    link = account.create_link(asked.amount, asked.currency, as_created, at=now)
+    return json_answer(link_json(link), 201)
+
+
+async def get_link(request: Request) -> Response:
+    """Answer one payment link with the orders that are its attempts."""
+    account = _account_of(request)
+    fault = await strike(account, "link", partial(_refusal, account))
+    link = account.requests.get(request.path_params["link_id"])
+    if not isinstance(link, PaymentLink):
+        raise ProviderError(_not_found())
+    now = world_of(request).now()
+    match fault:
+        case ReadFault.STALE:
+            age = timedelta(milliseconds=account.settings.faults.stale_ms)
+            return json_answer(link_json(link, now - age))
+        case ReadFault.WRONG_RESOURCE:
+            return json_answer(link_json(link) | {"id": account.new_id()})
+        case ReadFault.UNKNOWN_WORD:
+            return json_answer(link_json(link) | {"status": UNKNOWN_WORD})
+        case _:
+            return json_answer(link_json(link, seen_until(link, now)))
+
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -130,6 +166,8 @@ ROUTES = [
     *_both("/v1/orders/", list_orders),
     *_both("/v1/orders/{order_id}/", get_order),
     *_both("/v1/orders/{order_id}/refunds/", list_refunds),
+    *_both("/v1/paymentlinks/", create_link, "POST"),
+    *_both("/v1/paymentlinks/{link_id}/", get_link),
 ]
 
 
@@ -169,7 +207,7 @@ def _distorted(
     shown = account.picture(listed, entries, details=details)
     if fault is ReadFault.WRONG_RESOURCE:
         return shown | {"id": account.new_id()}
-    return shown | {"status": "under-investigation"}
+    return shown | {"status": UNKNOWN_WORD}
 
 
 def _asked_order(body: bytes) -> tuple[AskedOrder, Json]:

@@ -10,6 +10,7 @@ from service.sandbox.ginger.happenings import (
     news_of_attempt,
     reserved,
 )
+from service.sandbox.ginger.links import LinkWhat, attempted, link_ends, on_attempt
 from service.sandbox.ledger import Entry, PaymentRequest, total
 from service.sandbox.story import Beat, Share, Story, part, rest, whole
 
@@ -107,7 +108,46 @@ RESERVED = (offer("credit-card"), AT_BANK, attempt_news(What.AUTHORISED))
 EXPIRED = (offer("ideal"), order_ends(What.EXPIRED))
 SPLIT = (offer("ideal", part), offer(BANK_TRANSFER, rest), AT_BANK, RECEIVED)
 
-STORIES: dict[str, Story] = {
+LINK_PAID = (
+    attempted(),
+    on_attempt(0, offer("ideal")),
+    on_attempt(0, AT_BANK),
+    on_attempt(0, RECEIVED),
+)
+LINK_FAILED = (*LINK_PAID[:3], on_attempt(0, FAILED))
+TWO_TABS = (
+    *LINK_PAID[:3],
+    attempted(),
+    on_attempt(1, offer("credit-card")),
+    on_attempt(1, AT_BANK),
+)
+
+
+def link(*opening: Beat, ending: tuple[Beat, ...] = ()) -> Story:
+    """Return a story about a payment link; its ending happens to the first attempt."""
+    return Story(opening, tuple(on_attempt(0, beat) for beat in ending), kind="payment_link")
+
+
+LINK_STORIES = {
+    "link_created": link(),
+    "link_processing": link(*LINK_PAID[:3]),
+    "link_paid": link(*LINK_PAID),
+    "link_unsuccessful": link(*LINK_FAILED),
+    "link_error_then_paid": link(
+        *LINK_FAILED, attempted(), *(on_attempt(1, beat) for beat in PAID)
+    ),
+    "link_late_error": link(*TWO_TABS, on_attempt(1, RECEIVED), on_attempt(0, FAILED)),
+    "link_paid_while_tab_open": link(*TWO_TABS, on_attempt(1, RECEIVED)),
+    "link_paid_twice": link(*TWO_TABS, on_attempt(0, RECEIVED), on_attempt(1, RECEIVED)),
+    "link_cancelled": link(*LINK_FAILED, link_ends(LinkWhat.CANCELLED)),
+    "link_expired": link(*LINK_PAID[:2], link_ends(LinkWhat.EXPIRED)),
+    "link_late_money": link(*LINK_PAID[:3], link_ends(LinkWhat.EXPIRED), on_attempt(0, RECEIVED)),
+    "link_refund": link(*LINK_PAID, ending=give_back(What.REFUNDED)),
+    "link_part_refund": link(*LINK_PAID, ending=give_back(What.REFUNDED, part)),
+    "link_chargeback": link(*LINK_PAID, ending=give_back(What.CHARGED_BACK)),
+}
+
+ORDER_STORIES: dict[str, Story] = {
     "created": Story(()),
     "open": Story((offer("ideal"),)),
     "authorising": Story(UNPAID),
@@ -157,6 +197,8 @@ STORIES: dict[str, Story] = {
     "stale_read": Story(PAID, stale_ms=1500),
     "lapsed": Story(RESERVED, (release(What.LAPSED),)),
 }
+
+STORIES = ORDER_STORIES | LINK_STORIES
 
 # Stories whose order authorises first and is captured by hand.
 CAPTURED_BY_HAND = frozenset(story for story in STORIES.values() if story.opening[-3:] == RESERVED)

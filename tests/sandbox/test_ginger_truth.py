@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.sandbox.ginger.stories import STORIES
+from service.sandbox.ginger.stories import ORDER_STORIES
 from service.sandbox.ginger.truth import truth_of
 from tests.sandbox.worlds import account, played
 
@@ -46,7 +46,7 @@ OUTCOMES = {
 }
 
 
-@pytest.mark.parametrize("story", STORIES)
+@pytest.mark.parametrize("story", ORDER_STORIES)
 def test_a_story_ends_in_its_one_true_outcome(story: str) -> None:
     truth = truth_of(played(story), account="ginger-nl")
 
@@ -70,7 +70,7 @@ def test_the_truth_names_the_order_and_what_was_asked() -> None:
 
 def test_giving_back_needs_money_that_was_received() -> None:
     order = played("authorised_only")
-    for beat in STORIES["refund"].ending:
+    for beat in ORDER_STORIES["refund"].ending:
         beat.act(order, order.entries[-1].at)
 
     assert truth_of(order, account="ginger-nl").refunded == 0
@@ -78,11 +78,11 @@ def test_giving_back_needs_money_that_was_received() -> None:
 
 def test_only_what_is_reserved_can_be_captured() -> None:
     order = played("voided")
-    for beat in STORIES["captured"].ending:
+    for beat in ORDER_STORIES["captured"].ending:
         beat.act(order, order.entries[-1].at)
 
     assert truth_of(order, account="ginger-nl").received == 0
 
 
 def test_a_story_on_an_order_with_money_starts_after_its_opening() -> None:
-    assert STORIES["refund"].beats(has_money=True) == STORIES["refund"].ending
+    assert ORDER_STORIES["refund"].beats(has_money=True) == ORDER_STORIES["refund"].ending
