@@ -34,6 +34,7 @@ VERBS = {
     "db": Verb("database:db", "Migrate the database, or show how far it is."),
     "orders": Verb("orders:orders", "Look at orders."),
     "requests": Verb("requests:requests", "Look at payment requests, or read one again."),
+    "accounts": Verb("accounts:accounts", "Look at accounts, or check them live."),
     "explain": Verb("explain:explain", "Tell what a provider's status word means."),
     "verify": Verb("verify:verify", "Check a notification's signature, offline."),
     "sandbox": Verb("sandbox:sandbox", "Serve fake providers and a fake ERP."),

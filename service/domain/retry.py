@@ -60,11 +60,19 @@ def parse_retry_after(value: str, *, now: datetime) -> float | None:
     """
     if re.fullmatch(r"[0-9]{1,9}", value):
         return float(value)
+    at = http_date_in(value)
+    return None if at is None else max(0.0, (at - now).total_seconds())
+
+
+def http_date_in(value: str) -> datetime | None:
+    """Return the time that a header field names, such as Date; None where it is unreadable.
+
+    Raises nothing, whatever it is given.
+    """
     if len(value) > HTTP_DATE_LENGTH_MAX or not value.isascii():
         return None
     try:
         at = parsedate_to_datetime(value)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(0.0, (at - now).total_seconds())
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
