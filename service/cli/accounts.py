@@ -112,10 +112,9 @@ async def health_of(
 
 
 def row_of(account: Json) -> list[str]:
-    """Return an account as a row: the limit as in the configuration, calls as whole windows."""
+    """Return an account as a row, with its limit as a configuration may have it."""
     budget = account["budget"]
-    limit = f"{budget['limit']}/{budget['seconds']:g}s"
-    flat = {**account, **budget, "limit": limit}
+    flat = {**account, **budget, "limit": f"{budget['limit']}/{budget['seconds']:g}s"}
     return [as_text(flat[column]) for column in COLUMNS]
 
 
