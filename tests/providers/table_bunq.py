@@ -24,6 +24,7 @@ UNICODE = "2025727"
 USER_PATH = f"/v1/user/{USER_ID}"
 ACCOUNT_PATH = f"{USER_PATH}/monetary-account/{ACCOUNT_ID}"
 PAYMENTS_PATH = f"{ACCOUNT_PATH}/payment?count=200"
+FILTERS_PATH = f"{USER_PATH}/notification-filter-url"
 FAILURES_PATH = f"{USER_PATH}/notification-filter-failure?count=100"
 
 # One of two keys that were made for the samples and sign nothing else.
@@ -34,8 +35,8 @@ NO_FAILURES = {FAILURES_PATH: "request_inquiry_list_empty.json"}
 
 TOLD = Row(Told(Kind.REQUEST_INQUIRY, INQUIRY))
 UNNEEDED = Row(Told(None, None, "unneeded_object"))
-# Errors are told by their HTTP status, and other answers belong to other calls; as the answer to
-# a read they are no request.
+# Errors are told by their HTTP status, other answers belong to other calls, and some recordings
+# are bodies that we send; as the answer to a read they are no request.
 NO_REQUEST = Row(Unreadable, asked=INQUIRY)
 CANCELLED = Row(Seen(Status.CANCELLED, final=True), asked=INQUIRY)
 
@@ -113,6 +114,10 @@ BUNQ = World(
         "request_inquiry_create_response.json": NO_REQUEST,
         "payment_incoming_for_request.json": NO_REQUEST,
         "payment_outgoing_refund.json": NO_REQUEST,
+        "installation_request.json": NO_REQUEST,
+        "device_server_request.json": NO_REQUEST,
+        "session_server_request.json": NO_REQUEST,
+        "notification_filter_failure_retry_request.json": NO_REQUEST,
         "installation_response.json": NO_REQUEST,
         "device_server_response.json": NO_REQUEST,
         "session_server_response.json": NO_REQUEST,

@@ -27,6 +27,9 @@ from service.providers.bunq.signature import (
 USERS: Final = ("UserPerson", "UserCompany", "UserApiKey", "UserPaymentServiceProvider")
 TOKEN_HEADER: Final = "X-Bunq-Client-Authentication"  # noqa: S105 - the name of a header
 
+# A user may ask for sessions of any length; longer ones we renew all the same.
+SESSION_SECONDS_MAX: Final = 30 * 86_400
+
 # The names of what is kept between the steps, and for authorise.
 MADE_FOR: Final = "made_for"
 PRIVATE_KEY: Final = "private_key"
@@ -94,7 +97,8 @@ class Handshake:
         if len(users) != 1:
             raise Unreadable(f"{len(users)} users of a session")
         token = answer.only("Token", Token).token
-        return Session({**kept, SESSION: token}, float(users[0].session_timeout))
+        seconds = float(min(users[0].session_timeout, SESSION_SECONDS_MAX))
+        return Session({**kept, SESSION: token}, seconds)
 
     @property
     def _secret(self) -> dict[str, str | Sequence[str]]:

@@ -13,8 +13,10 @@ class BunqKeys(Section):
 
     server_public_key_file names what answers and calls may be signed with besides the key that
     our own installation was given. Calls arrive where that one is not at hand: without a file
-    their signature is not checked. permitted_ips are the addresses that the API key is tied to
-    at registration, by default the one it is made from.
+    their signature is not checked. One that is there and wrong is always refused, one that is
+    missing only with require_signed_calls: it is not documented that calls have one.
+    permitted_ips are the addresses that the API key is tied to at registration, by default the
+    one it is made from.
     """
 
     api_base: str
@@ -23,6 +25,7 @@ class BunqKeys(Section):
     monetary_account_id: int
     server_public_key_file: Path | tuple[Path, ...] = ()
     require_signed_answers: bool = False
+    require_signed_calls: bool = False
     device_description: str = "settled"
     permitted_ips: tuple[str, ...] = ()
 
@@ -30,6 +33,8 @@ class BunqKeys(Section):
         for key in ("user_id", "monetary_account_id"):
             if getattr(self, key) < 1:
                 raise Expected("a number from 1 up", at=key)
+        if self.require_signed_calls and not self.server_public_key_files:
+            raise Expected("a file, to check calls with", at="server_public_key_file")
 
     @property
     def server_public_key_files(self) -> tuple[Path, ...]:
@@ -41,6 +46,14 @@ class BunqKeys(Section):
     def url(self) -> str:
         """The address of the API, version included, without a slash at its end."""
         return self.api_base.rstrip("/")
+
+    @property
+    def user_url(self) -> str:
+        return f"{self.url}/user/{self.user_id}"
+
+    @property
+    def account_url(self) -> str:
+        return f"{self.user_url}/monetary-account/{self.monetary_account_id}"
 
     @property
     def fingerprint(self) -> str:

@@ -4,6 +4,7 @@ Source: fact sheet bunq, sections 1 (conventions), 2 (request inquiry), 6 (pages
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, TypeVar
@@ -19,6 +20,8 @@ T = TypeVar("T")
 Id = Annotated[int, msgspec.Meta(ge=1)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+# What can stand in a header, whoever sent it.
+Visible = Annotated[str, msgspec.Meta(pattern=r"\A[!-~]{1,4096}\Z")]
 
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})?", re.ASCII)
 _QUERY: Final = re.compile(r"[A-Za-z0-9_=&.%-]{1,300}", re.ASCII)
@@ -40,18 +43,6 @@ class Amount(msgspec.Struct, frozen=True):
             raise Unreadable("not an amount") from error
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """A request inquiry in a list."""
-
-    id: Id
-    created: str
-    updated: str
-
-    @property
-    def newest(self) -> datetime:
-        return max(moment_of(self.created), moment_of(self.updated))
-
-
 class Inquiry(msgspec.Struct, frozen=True):
     """A request inquiry. amount_responded is null until it is accepted."""
 
@@ -65,6 +56,7 @@ class Inquiry(msgspec.Struct, frozen=True):
     time_responded: str | None = None
     time_expiry: str | None = None
     merchant_reference: str | None = None
+    bunqme_share_url: str | None = None
 
     @property
     def changed_at(self) -> datetime:
@@ -98,8 +90,15 @@ class Failure(msgspec.Struct, frozen=True):
     created: str | None = None
 
 
+class Filter(msgspec.Struct, frozen=True):
+    """Where callbacks of a category go."""
+
+    category: str | None = None
+    notification_target: str | None = None
+
+
 class Token(msgspec.Struct, frozen=True):
-    token: Text
+    token: Visible
 
 
 class ServerKey(msgspec.Struct, frozen=True):
@@ -114,6 +113,42 @@ class User(msgspec.Struct, frozen=True):
     """Whose session it is; it lasts session_timeout seconds."""
 
     session_timeout: Annotated[int, msgspec.Meta(ge=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A request inquiry in a list; what cannot be read of it is None.
+
+    Only the id must be fit, so that one bad entry hides nothing but itself.
+    """
+
+    id: int
+    created_at: datetime | None
+    updated_at: datetime | None
+    inquiry: Inquiry | None
+
+    def is_made_since(self, since: datetime) -> bool:
+        return self.created_at is None or self.created_at >= since
+
+    def is_changed_since(self, since: datetime) -> bool:
+        return self.updated_at is None or self.updated_at >= since
+
+
+def entry_of(raw: dict[str, Any]) -> Entry:
+    """Read an entry of a list. Raises Unreadable where it has no id."""
+    return Entry(
+        shaped(raw, Identified).id,
+        _or_none(moment_of, raw.get("created")),
+        _or_none(moment_of, raw.get("updated")),
+        _or_none(lambda whole: shaped(whole, Inquiry), raw),
+    )
+
+
+def _or_none(reader: Callable[[Any], T], raw: object) -> T | None:
+    try:
+        return reader(raw)
+    except Unreadable:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,16 +213,16 @@ def query_in(link: str, paths: frozenset[str]) -> str:
     return query
 
 
-def moment_of(text: str) -> datetime:
+def moment_of(text: object) -> datetime:
     """Read a time, which is UTC without saying so. Raises Unreadable."""
     try:
-        if _MOMENT.fullmatch(text):
+        if isinstance(text, str) and _MOMENT.fullmatch(text):
             return datetime.fromisoformat(text).replace(tzinfo=UTC)
     except ValueError as error:
         raise Unreadable("no date-time") from error
     raise Unreadable("no date-time")
 
 
-def microseconds_of(text: str) -> int:
-    """Return a time as microseconds since 1970. Raises Unreadable."""
-    return (moment_of(text) - _EPOCH) // timedelta(microseconds=1)
+def microseconds_of(moment: datetime) -> int:
+    """Return a time as microseconds since 1970."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -18,11 +18,15 @@ MONEY_STATUSES: Final = frozenset({Status.PART_PAID, Status.PAID, Status.SETTLED
 
 @dataclass(frozen=True, slots=True)
 class Refunds:
-    """What was given back, in minor units, and when last; complete when all of it was seen."""
+    """What was given back, in minor units, and when last; complete when all of it was seen.
+
+    payment_seen is whether the money that came in was among the payments, None where nobody looked.
+    """
 
     refunded: int = 0
     last_at: datetime | None = None
     complete: bool = True
+    payment_seen: bool | None = None
 
 
 def asked_of(inquiry: Inquiry) -> int:
@@ -55,22 +59,24 @@ def refunds_among(
 
     Where not all payments were seen, it is no less than was known before.
     """
-    back = [payment for payment in payments if gives_back(payment, inquiry)]
+    ours = [one for one in payments if one.merchant_reference == inquiry.merchant_reference]
+    back = [payment for payment in ours if gives_back(payment, inquiry)]
     if any(payment.amount.currency != inquiry.amount_inquired.currency for payment in back):
         raise Unreadable("given back in another currency")
     refunded = -sum(payment.amount.minor for payment in back)
     if not complete and known is not None:
         refunded = max(refunded, known.refunded)
-    return Refunds(refunded, max((one.created_at for one in back), default=None), complete)
+    return Refunds(
+        refunded,
+        max((one.created_at for one in back), default=None),
+        complete,
+        payment_seen=any(one.amount.minor > 0 for one in ours),
+    )
 
 
 def gives_back(payment: Payment, inquiry: Inquiry) -> bool:
-    """Return whether a payment is a refund: money out, with the reference that brought it in."""
-    return (
-        payment.merchant_reference == inquiry.merchant_reference
-        and payment.created_at >= inquiry.paid_after
-        and payment.amount.minor < 0
-    )
+    """Return whether a payment with the inquiry's reference is a refund: money out, once paid."""
+    return payment.created_at >= inquiry.paid_after and payment.amount.minor < 0
 
 
 def facts_of(inquiry: Inquiry, status: Status, refunds: Refunds) -> Facts:
@@ -100,5 +106,21 @@ def attention_in(inquiry: Inquiry, facts: Facts, refunds: Refunds) -> frozenset[
         "more_than_asked": facts.received > asked_of(inquiry),
         "money_in_unpaid_request": facts.received == 0 and responded is not None,
         "refund_unreadable": not refunds.complete,
+        # That accepted means paid is documented for payers at bunq only. Source: section 2.
+        "incoming_payment_not_seen": refunds.complete
+        and refunds.payment_seen is False
+        and inquiry.bunqme_share_url is not None,
     }
     return frozenset(code for code, applies in codes.items() if applies)
+
+
+def mark_of(inquiry: Inquiry, status: Status) -> str:
+    """Return what a list shows of an inquiry: equal as long as a read comes to the same.
+
+    Refunds are in no list. Raises Unreadable where a read does.
+    """
+    facts = facts_of(inquiry, status, Refunds())
+    amounts = (facts.amount, facts.received, facts.booked)
+    attention = attention_in(inquiry, facts, Refunds())
+    shown = (facts.status, facts.currency, *amounts, *sorted(attention), facts.provider_status)
+    return " ".join(map(str, shown))
