@@ -28,7 +28,10 @@ RESULTS = {True: "ok", False: "NOT OK", None: "cannot tell"}
 
 @click.group()
 def accounts() -> None:
-    """Look at accounts, or check them."""
+    """Look at accounts, or check them.
+
+    Example: settled accounts check
+    """
 
 
 @accounts.command("list")

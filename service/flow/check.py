@@ -27,8 +27,9 @@ from service.storage.database import Pool
 from service.storage.unit_of_work import connected, unit_of_work
 from service.wire import Wire
 
-# How long a check waits for its turn in the account's budget.
-TURN_SECONDS_MAX: Final = 10.0
+# How long a check waits for its turn: the longest that a provider has between two sessions (bunq,
+# 30 s), and a call.
+TURN_SECONDS_MAX: Final = 35.0
 TURN_SECONDS: Final = 0.1
 
 # Accounts tried at a time: as many as a pool of two connections serves without refusing any.

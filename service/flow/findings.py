@@ -92,22 +92,28 @@ _BY_KIND: Final[tuple[tuple[type[Exception], tuple[str, str]], ...]] = (
 def failure(error: Unavailable | Rejected, health: Health) -> Finding:
     """Say what a login ran into."""
     match error:
-        case NotAllowedYet(retry_after_seconds=seconds) if health["reason"] == "rate_limited":
-            detail = f"not tried: the provider wants no call for {seconds or 0:.0f} s more"
-            return Finding("login", None, detail, "check again when the pause has ended")
         case NotAllowedYet():
-            return Finding(
-                "login",
-                None,
-                f"not tried: it is not our turn yet ({error.detail})",
-                f"check again; if it stays so, {_MORE_CALLS}",
-            )
+            return _not_tried(error.detail, error.retry_after_seconds or 0.0, health["reason"])
         case Unavailable(detail=detail) if detail.startswith("postgresql"):
             return Finding("database", False, detail, "see that PostgreSQL runs, and check again")
     said, remedy = _BY_DETAIL.get(error.detail) or next(
         words for kind, words in _BY_KIND if isinstance(error, kind)
     )
     return Finding("login", ok=False, detail=f"{said} ({error.detail})", remedy=remedy)
+
+
+def _not_tried(what: str, seconds: float, reason: str | None) -> Finding:
+    """Say why the provider was not asked; reason is that of the account's pause, if it has one."""
+    if what == "session":
+        detail = "not tried: a session was asked for a moment ago, and the provider allows no other"
+        if reason == "unauthorised":
+            detail = f"{detail}; the last one was refused"
+        return Finding("login", None, detail, f"check again in {seconds:.0f} s")
+    if reason == "rate_limited":
+        detail = f"not tried: the provider wants no call for {seconds:.0f} s more"
+        return Finding("login", None, detail, "check again when the pause has ended")
+    detail = "not tried: the account's call budget is used up for now"
+    return Finding("login", None, detail, f"check again; if it stays so, {_MORE_CALLS}")
 
 
 def clock(skew_seconds: float | None) -> Finding:
@@ -130,7 +136,8 @@ def budget(health: Health) -> Finding:
     """Compare the calls that we would like to make without being told with those that fit."""
     planned, possible = health["budget"]["planned"], health["budget"]["possible"]
     if planned is None or possible is None:
-        return Finding("budget", None, "nothing is planned yet", "start settled and check again")
+        remedy = "see that `settled up`, or a beat, runs; check again in a few minutes"
+        return Finding("budget", None, "nothing is planned yet", remedy)
     detail = f"{planned} calls planned in {health['budget']['seconds']:g} s, {possible} possible"
     if planned <= possible:
         return Finding("budget", True, detail)

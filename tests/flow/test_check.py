@@ -14,7 +14,7 @@ from aiohttp import web
 
 from service.domain.event import Call, Event
 from service.domain.request import Answer, Facts, Kind
-from service.errors import Unauthorised, Unavailable, Unreadable
+from service.errors import NotAllowedYet, Unauthorised, Unavailable, Unreadable
 from service.fetch import ConnectedAccount
 from service.flow.check import Checked, CheckParts, check_accounts, webhook_url_of
 from service.flow.findings import Health, budget, failure
@@ -239,6 +239,27 @@ def test_every_error_has_plain_words_and_keeps_its_code(
     assert said in finding.detail
     assert f"({error.detail})" in finding.detail
     assert (finding.ok, bool(finding.remedy)) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("detail", "reason", "said"),
+    [
+        ("session", None, "a session was asked for a moment ago"),
+        ("session", "unauthorised", "the last one was refused"),
+        ("budget", "rate_limited", "wants no call for 40 s more"),
+        ("budget", None, "budget is used up"),
+    ],
+)
+def test_what_was_not_tried_is_neither_right_nor_wrong(
+    detail: str, reason: str | None, said: str
+) -> None:
+    error = NotAllowedYet(detail, retry_after_seconds=40.0)
+
+    finding = failure(error, health("paused", reason))
+
+    assert said in finding.detail
+    assert finding.ok is None
+    assert finding.remedy.startswith("check again")
 
 
 @pytest.mark.parametrize(
