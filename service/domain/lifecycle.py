@@ -169,6 +169,7 @@ def _updated(
         reference=registered_reference or seen.reference or request.reference,
         parked=None,
         attention=(request.attention & PERSON_CODES_REQUEST) | seen.attention,
+        listing=seen.listing,
     )
 
 

@@ -155,8 +155,8 @@ Answer = Observation | BelongsTo | NotOurs | Unmapped | Unclaimed
 class PaymentRequest:
     """A request as recorded. facts is None until the first good read.
 
-    lease_no is the number of the lease under which facts were read; chain is the hash of the
-    newest transition, 32 bytes, empty before the first.
+    lease_no is the number of the lease under which facts were read, listing where a list showed
+    them; chain is the hash of the newest transition, 32 bytes, empty before the first.
     """
 
     id: str
@@ -173,4 +173,5 @@ class PaymentRequest:
     parked: str | None = None
     attention: frozenset[str] = field(default_factory=frozenset)
     occurred_at: datetime | None = None
+    listing: Listing | None = None
     chain: bytes = b""

@@ -60,7 +60,7 @@ class SyncParts:
 class Look:
     """What came of one claimed row: an answer with its evidence, or the reason why not.
 
-    hold_seconds is how long the provider wants no further call of this account.
+    calls is how many it took. hold_seconds is how long the provider wants no further call of this account.
     """
 
     claimed: Claimed
@@ -70,6 +70,7 @@ class Look:
     sha256: bytes = b""
     read_at: datetime | None = None
     hold_seconds: float = 0.0
+    calls: int = 1
 
 
 async def look(claim: Claimed, *, owner: Key | None, known: Facts | None, parts: SyncParts) -> Look:
@@ -102,6 +103,7 @@ async def look(claim: Claimed, *, owner: Key | None, known: Facts | None, parts:
         sha256=fetched.sha256,
         read_at=parts.now(),
         hold_seconds=fetched.hold_seconds,
+        calls=fetched.calls,
     )
 
 

@@ -4,7 +4,7 @@ Pure decisions, apart from the jitter that spreads them; `judge` writes them dow
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import random
 
@@ -12,13 +12,20 @@ import structlog
 
 from service.domain.lifecycle import Contradiction, NoChange, Stale, Transition, Verdict
 from service.domain.polling import (
+    Place,
     PollPlan,
+    Turn,
+    end_of,
     error_wait_seconds,
-    next_look_seconds,
+    every_seconds,
+    next_turn,
+    place_in,
     reread_seconds,
+    seconds_to_end,
 )
 from service.domain.request import (
     BelongsTo,
+    Facts,
     Key,
     NotOurs,
     Observation,
@@ -43,9 +50,6 @@ UNREADABLE_MAX = 8
 # later. Source: STATUSES.md, section 2, point 3.
 UNCLAIMED_SECONDS_MAX = 24 * 3600.0
 
-# What a provider says ends at a time is looked at just after it.
-ENDED_SECONDS = 2.0
-
 # How often something parked is looked at without being asked.
 PARKED_LOOK_SECONDS = 24 * 3600.0
 
@@ -62,12 +66,14 @@ _NOT_READ = {CRASHED_TOO_OFTEN: PARKED_LOOK_SECONDS, ACCOUNT_NOT_CONFIGURED: 300
 class Watch:
     """What decides when to look again.
 
-    looks_after_end is for providers that show money for a while after a request has ended.
+    looks_after_end is for providers that show money for a while after a request has ended. calls
+    is what the look cost.
     """
 
     plan: PollPlan
     at: datetime
     looks_after_end: tuple[float, ...] = ()
+    calls: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,28 +93,19 @@ def rest_after(
 ) -> Rest:
     """Decide when to look again. What is stale or contradictory closes no generation."""
     match verdict:
-        case Transition(before=before, after=after):
-            wait = _next_look(after, seen, watch)
-            if after.facts and after.facts.final and not (before.facts and before.facts.final):
-                wait = _soonest(wait, *watch.looks_after_end[:1])
-            return Rest(claim, claim.wanted, wait, known=True)
+        case Transition(after=after):
+            return _until_next_look(claim, after, seen, watch)
         case NoChange(after=after):
+            rest = _until_next_look(claim, after, seen, watch)
             again = reread_seconds(claim.rereads) if _was_told(claim) else None
-            if again is not None:
-                return Rest(
-                    claim,
-                    claim.wanted,
-                    again,
-                    rereads=claim.rereads + 1,
-                    reread=True,
-                    known=True,
-                )
-            return Rest(claim, claim.wanted, _next_look(after, seen, watch), known=True)
+            if again is None:
+                return rest
+            return replace(rest, next_seconds=again, rereads=claim.rereads + 1, reread=True)
         case Stale() | Contradiction():
             # However old the request is: what made us look is not answered yet.
             wait = (
                 error_wait_seconds(claim.errors + 1, jitter=_jitter())
-                or _next_look(request, seen, watch)
+                or _until_next_look(claim, request, seen, watch).next_seconds
                 or PARKED_LOOK_SECONDS
             )
             return Rest(claim, None, wait, errors=claim.errors + 1, known=True)
@@ -138,10 +135,10 @@ def set_down(look: Look, *, plan: PollPlan, pauses: Mapping[str, float]) -> SetD
                 reason="unmapped_status",
                 provider_status=word,
             )
-            code = "unmapped_status"
-            return SetDown(
-                Rest(claim, claim.wanted, plan.open.total_seconds(), parked=code), flag=code
-            )
+            rest = Rest(claim, claim.wanted, PARKED_LOOK_SECONDS, parked="unmapped_status")
+            age = timedelta(seconds=claim.due_seconds)
+            turn = _turn_of(claim, None, age=age, plan=plan)
+            return SetDown(_with_turn(rest, turn), flag=rest.parked)
         case Unclaimed():
             return SetDown(_unclaimed(claim))
         case None:
@@ -152,7 +149,7 @@ def _after_failure(look: Look, *, plan: PollPlan, pauses: Mapping[str, float]) -
     """Postpone a look that failed. Source: CONTRACT.md, section 3, last paragraph."""
     claim = look.claimed
     errors = claim.errors + 1
-    later = error_wait_seconds(errors, jitter=_jitter()) or plan.open.total_seconds()
+    later = error_wait_seconds(errors, jitter=_jitter()) or _interval_seconds(claim, plan)
     match look.failure:
         case NotAllowedYet(retry_after_seconds=seconds):
             return SetDown(Rest(claim, None, seconds or 1.0, errors=claim.errors))
@@ -189,18 +186,62 @@ def _was_told(claim: Claimed) -> bool:
     return claim.observed_by == ObservedBy.WEBHOOK
 
 
-def _next_look(request: PaymentRequest, seen: Observation, watch: Watch) -> float | None:
-    """Return the plan's next look, or the one just after the provider stops taking money."""
+def _until_next_look(
+    claim: Claimed, request: PaymentRequest, seen: Observation, watch: Watch
+) -> Rest:
+    """Rest until the next turn, or until the end asks for a look of its own."""
     age = max(watch.at - request.first_seen_at, timedelta(0))
-    wait = next_look_seconds(request.facts, age=age, plan=watch.plan, jitter=_jitter())
-    if seen.ends_at is None or seen.ends_at <= watch.at:
-        return wait
-    return _soonest(wait, (seen.ends_at - watch.at).total_seconds() + ENDED_SECONDS)
+    final = request.facts is not None and request.facts.final
+    ends_at = end_of(claim.ends_at, told=seen.ends_at, final=final, at=watch.at)
+    rest = Rest(
+        claim,
+        claim.wanted,
+        seconds_to_end(ends_at, at=watch.at, looks_after_end=watch.looks_after_end),
+        known=True,
+        calls=watch.calls,
+        listed=request.listing is not None,
+        ends_at=ends_at,
+    )
+    return _with_turn(rest, _turn_of(claim, request.facts, age=age, plan=watch.plan))
 
 
-def _soonest(wait: float | None, *others: float) -> float | None:
-    waits = [*others, *([] if wait is None else [wait])]
-    return min(waits, default=None)
+def _turn_of(claim: Claimed, facts: Facts | None, *, age: timedelta, plan: PollPlan) -> Turn | None:
+    """Return the next turn of a claimed row, None when the watch has ended."""
+    every = every_seconds(facts, age=age, plan=plan)
+    if every is None:
+        return None
+    place = place_in(
+        every * claim.stretch,
+        last_seconds=claim.paced_seconds,
+        late_seconds=claim.late_seconds,
+        in_turn=claim.observed_by == ObservedBy.POLL,
+    )
+    return next_turn(every, stretch=claim.stretch, place=place, jitter=_jitter())
+
+
+def _interval_seconds(claim: Claimed, plan: PollPlan) -> float:
+    """Return how long a row that keeps failing waits: as one that was never read."""
+    age = timedelta(seconds=claim.due_seconds)
+    every = every_seconds(None, age=age, plan=plan) or PARKED_LOOK_SECONDS
+    turn = next_turn(every, stretch=claim.stretch, place=Place.KEPT, jitter=_jitter())
+    return turn.wait_seconds
+
+
+def _with_turn(rest: Rest, turn: Turn | None) -> Rest:
+    """Return the rest that ends with its turn, unless it ends sooner: then that was no turn.
+
+    Many may end at one time of day; none of them keeps that as its place.
+    """
+    if turn is None:
+        return rest
+    if rest.next_seconds is not None and rest.next_seconds < turn.wait_seconds:
+        return replace(rest, every_seconds=turn.every_seconds)
+    return replace(
+        rest,
+        next_seconds=turn.wait_seconds,
+        every_seconds=turn.every_seconds,
+        paced_seconds=turn.paced_seconds,
+    )
 
 
 def _jitter() -> float:

@@ -8,6 +8,7 @@ Source: LAYOUT.md, "From webhook to notification".
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -40,7 +41,9 @@ class Claimed:
     """A leased row. crashes counts this claim as well, until it is finished.
 
     failing_seconds is the time since the first of the failures in a row, due_seconds since the
-    row was made.
+    row was made, late_seconds since it fell due. paced_seconds is the interval that its last turn
+    was taken from, ends_at when its request ends or ended; None where there is none. stretch is by
+    how much the account's budget stretches intervals.
     """
 
     account: str
@@ -56,6 +59,10 @@ class Claimed:
     errors: int
     failing_seconds: float
     due_seconds: float
+    late_seconds: float = 0.0
+    paced_seconds: float | None = None
+    ends_at: datetime | None = None
+    stretch: float = 1.0
 
     @property
     def key(self) -> Key:
@@ -72,8 +79,10 @@ class Rest:
     """How a claimed row goes back: covered generations, and when to look next.
 
     covered None means that this look closes no generation: then the count of rereads and the
-    reason for parking stay as they are. next_seconds None means never by ourselves. errors is
-    the new count of answered failures in a row, 0 after a good read.
+    reason for parking stay as they are, and so does everything about turns. next_seconds None
+    means never by ourselves. errors is the new count of answered failures in a row, 0 after a good
+    read. every_seconds and paced_seconds are the interval of its turns, as wished and as stretched,
+    None where there are no turns; calls is what a look costs, listed whether a list shows as much.
     """
 
     claimed: Claimed
@@ -84,6 +93,11 @@ class Rest:
     reread: bool = False
     known: bool = False
     parked: str | None = None
+    every_seconds: float | None = None
+    paced_seconds: float | None = None
+    calls: int = 1
+    listed: bool = False
+    ends_at: datetime | None = None
 
 
 class DueTable:
@@ -154,6 +168,11 @@ class DueTable:
                 "reread": [rest.reread for rest in ordered],
                 "known": [rest.known for rest in ordered],
                 "parked": [rest.parked for rest in ordered],
+                "every": [rest.every_seconds for rest in ordered],
+                "paced": [rest.paced_seconds for rest in ordered],
+                "calls": [rest.calls for rest in ordered],
+                "listed": [rest.listed for rest in ordered],
+                "ends": [rest.ends_at for rest in ordered],
                 "hurry": list(HURRY_SECONDS),
                 "raised": RAISED_SECONDS,
             },
@@ -165,12 +184,14 @@ class DueTable:
     ) -> int:
         """Make keys due now, whoever asks; never touches a lease. Return how many rows.
 
-        A person's trigger does not wait its turn behind a burst.
+        They are due in the order given, so that what happened first is read first. A person's
+        trigger does not wait its turn behind a burst.
 
         An id that only a webhook named waits for the small budget of unknown ids; one that the
         provider's own list or a person named does not.
         """
-        ordered = sorted(set(keys))
+        places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+        ordered = sorted(places)
         trusted = known or observed_by in (ObservedBy.SWEEP, ObservedBy.OPERATOR)
         cursor = await self._connection.execute(
             _TRIGGER,
@@ -178,6 +199,7 @@ class DueTable:
                 "accounts": [key.account for key in ordered],
                 "kinds": [key.kind for key in ordered],
                 "ids": [key.provider_id for key in ordered],
+                "behind": [len(places) - 1 - places[key] for key in ordered],
                 "observed_by": observed_by,
                 "known": known,
                 "trusted": trusted,
@@ -188,7 +210,10 @@ class DueTable:
         return cursor.rowcount
 
     async def wake_parts(self, keys: Iterable[Key]) -> None:
-        """Make parts due that wait for a request to claim them, or are just being read for it."""
+        """Make parts due that wait for a request to claim them, or are just being read for it.
+
+        And those that were recorded as requests of their own: their rows come to rest as parts.
+        """
         listed = sorted(set(keys))
         if not listed:
             return
@@ -199,7 +224,8 @@ class DueTable:
                   join unnest(%b::text[], %b::text[], %b::text[])
                        as k (account, kind, provider_id) using (account, kind, provider_id)
                  where parked in ('unclaimed', 'not_a_billing_request')
-                    or (kind = 'payment' and leased_until > now())
+                    or leased_until > now()
+                    or (kind = 'order' and known and parked is null)
                  order by account, kind, provider_id for update of due
             )
             update due set due_at = now(), parked = null, known = true, urgency = 0,
@@ -256,7 +282,10 @@ update due
 returning due.account, due.kind, due.provider_id, wanted, lease_no, known, urgency, observed_by,
           rereads, crashes, errors,
           coalesce(extract(epoch from now() - failing_since), 0)::float8 as failing_seconds,
-          extract(epoch from now() - first_due_at)::float8 as due_seconds
+          extract(epoch from now() - first_due_at)::float8 as due_seconds,
+          extract(epoch from now() - due_at)::float8 as late_seconds, paced_seconds, ends_at,
+          coalesce((select stretch from poll_plans as plan where plan.account = due.account),
+                   1)::float8 as stretch
 """
 
 _CLAIM = f"""
@@ -299,9 +328,11 @@ with back as (
     select * from unnest(
         %(accounts)b::text[], %(kinds)b::text[], %(ids)b::text[], %(leases)b::bigint[],
         %(wanted)b::bigint[], %(covered)b::bigint[], %(next)s::float8[], %(errors)b::integer[],
-        %(rereads)b::smallint[], %(reread)b::boolean[], %(known)b::boolean[], %(parked)b::text[]
+        %(rereads)b::smallint[], %(reread)b::boolean[], %(known)b::boolean[], %(parked)b::text[],
+        %(every)s::real[], %(paced)s::real[], %(calls)b::smallint[], %(listed)b::boolean[],
+        %(ends)b::timestamptz[]
     ) as b (account, kind, provider_id, lease_no, wanted, covered, next_seconds, errors, rereads,
-            reread, known, parked)
+            reread, known, parked, every_seconds, paced_seconds, calls, listed, ends_at)
 ), ours as materialized (
     select due.account, due.kind, due.provider_id,
            case when back.covered is null then hurry
@@ -309,7 +340,8 @@ with back as (
                 then least(hurry + 1, cardinality(%(hurry)s::float8[]) - 1) else 0 end as hurry,
            (due.wanted > coalesce(back.covered, back.wanted)) as more,
            back.covered, back.next_seconds, back.errors, back.rereads, back.reread,
-           back.known, back.parked
+           back.known, back.parked, back.every_seconds, back.paced_seconds, back.calls,
+           back.listed, back.ends_at
       from due join back using (account, kind, provider_id, lease_no)
      order by due.account, due.kind, due.provider_id
        for update of due
@@ -336,6 +368,13 @@ update due
        known = due.known or ours.known,
        parked = case when ours.covered is null then coalesce(ours.parked, due.parked)
                      else ours.parked end,
+       every_seconds = case when ours.covered is null then due.every_seconds
+                            else ours.every_seconds end,
+       paced_seconds = case when ours.covered is null then due.paced_seconds
+                            else ours.paced_seconds end,
+       calls = case when ours.covered is null then due.calls else ours.calls end,
+       listed = case when ours.covered is null then due.listed else ours.listed end,
+       ends_at = case when ours.covered is null then due.ends_at else ours.ends_at end,
        urgency = case
            when ours.covered is not null and not ours.more and not ours.reread then
                 case when due.known or ours.known then 1 else 2 end
@@ -349,16 +388,17 @@ update due
 """
 
 _TRIGGER = """
-insert into due (account, kind, provider_id, observed_by, known, urgency)
+insert into due (account, kind, provider_id, observed_by, known, urgency, due_at)
 select account, kind, provider_id, %(observed_by)s, %(known)s,
-       case when %(trusted)s then %(urgency)s::smallint else 2 end
-  from unnest(%(accounts)b::text[], %(kinds)b::text[], %(ids)b::text[])
-       as t (account, kind, provider_id)
+       case when %(trusted)s then %(urgency)s::smallint else 2 end,
+       now() - behind * interval '1 microsecond'
+  from unnest(%(accounts)b::text[], %(kinds)b::text[], %(ids)b::text[], %(behind)b::integer[])
+       as t (account, kind, provider_id, behind)
  order by account, kind, provider_id
 on conflict (account, kind, provider_id) do update
    set wanted = due.wanted + 1,
        due_at = case when %(at_once)s then now()
-                     else least(due.due_at, greatest(now(), due.not_before)) end,
+                     else least(due.due_at, greatest(excluded.due_at, due.not_before)) end,
        known = due.known or excluded.known,
        observed_by = excluded.observed_by,
        rereads = 0,

@@ -6,7 +6,15 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 
-from service.domain.request import Direction, Facts, Key, Kind, PaymentRequest, Related
+from service.domain.request import (
+    Direction,
+    Facts,
+    Key,
+    Kind,
+    Listing,
+    PaymentRequest,
+    Related,
+)
 from service.domain.status import Status
 from service.storage.identifiers import new_id
 
@@ -32,6 +40,8 @@ _SAVED = (
     ("attention", "text"),
     ("chain", "bytea"),
     ("occurred_at", "timestamptz"),
+    ("listed_id", "text"),
+    ("list_mark", "text"),
 )
 
 
@@ -54,6 +64,26 @@ class RequestsTable:
             [
                 registered,
                 [new_id("prq") for _ in ordered],
+                [key.account for key in ordered],
+                [str(key.kind) for key in ordered],
+                [key.provider_id for key in ordered],
+            ],
+        )
+
+    async def unmake(self, keys: Iterable[Key]) -> None:
+        """Take back rows that `make` made in this transaction and that nothing was written to."""
+        ordered = sorted(set(keys))
+        if not ordered:
+            return
+        await self._connection.execute(
+            """
+            delete from requests as r
+             using unnest(%b::text[], %b::text[], %b::text[])
+                   as k (account, kind, provider_id)
+             where (r.account, r.kind, r.provider_id) = (k.account, k.kind, k.provider_id)
+               and sequence = 0 and not registered
+            """,
+            [
                 [key.account for key in ordered],
                 [str(key.kind) for key in ordered],
                 [key.provider_id for key in ordered],
@@ -120,6 +150,8 @@ class RequestsTable:
     async def owners(self, keys: Iterable[Key]) -> dict[Key, Key]:
         """Return, for keys known to be part of a request, the key of that request."""
         listed = list(keys)
+        if not listed:
+            return {}
         cursor = await self._connection.execute(
             """
             select related.account, related.kind, related.provider_id, r.kind, r.provider_id
@@ -156,6 +188,7 @@ def request_of(row: DictRow) -> PaymentRequest:
             provider_status=row["provider_status"],
             reason=row["reason"],
         )
+    listed = row["listed_id"] is not None
     return PaymentRequest(
         id=row["id"],
         key=Key(row["account"], Kind(row["kind"]), row["provider_id"]),
@@ -171,6 +204,7 @@ def request_of(row: DictRow) -> PaymentRequest:
         parked=row["parked"],
         attention=frozenset(row["attention"]),
         occurred_at=row["occurred_at"],
+        listing=Listing(row["listed_id"], row["list_mark"]) if listed else None,
         chain=row["chain"],
     )
 
@@ -199,6 +233,8 @@ def _row_of(request: PaymentRequest) -> dict[str, object]:
         "attention": None,
         "chain": request.chain,
         "occurred_at": request.occurred_at,
+        "listed_id": request.listing.provider_id if request.listing else None,
+        "list_mark": request.listing.mark if request.listing else None,
     }
 
 

@@ -1,20 +1,27 @@
-"""When to look again: by status, stretched with age, spread by jitter."""
+"""When to look again: by status, stretched with age and budget, spread over the whole round."""
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.polling import (
+    Place,
     PollPlan,
+    end_of,
     error_wait_seconds,
-    next_look_seconds,
+    every_seconds,
+    next_turn,
+    place_in,
     reread_seconds,
+    seconds_to_end,
 )
 from service.domain.request import Facts
 from service.domain.status import Status
-from tests.builders import facts
+from tests.builders import SEEN_AT, facts
 
 MINUTE = 60.0
 HOUR = 60 * MINUTE
@@ -32,9 +39,8 @@ def look(
     *,
     age: timedelta = timedelta(0),
     plan: PollPlan = PLAN,
-    jitter: float = 0.5,
 ) -> float | None:
-    return next_look_seconds(known, age=age, plan=plan, jitter=jitter)
+    return every_seconds(known, age=age, plan=plan)
 
 
 @pytest.mark.parametrize(
@@ -99,10 +105,126 @@ def test_the_watch_ends_at_its_maximum_age(status: Status) -> None:
 
 
 @given(jitter=st.floats(min_value=0, max_value=1))
-def test_jitter_spreads_a_look_by_a_tenth_either_way(jitter: float) -> None:
-    seconds = look(facts(Status.OPEN), jitter=jitter)
+@pytest.mark.parametrize(
+    ("place", "soonest", "latest"),
+    [
+        (Place.FIRST, 0.1, 1.1),
+        (Place.KEPT, 0.9, 1.1),
+        (Place.ANOTHER, 0.5, 1.5),
+        (Place.BEHIND_LIST, 0.9, 1.9),
+    ],
+)
+def test_a_turn_lies_within_the_stretched_interval_as_its_place_says(
+    place: Place, soonest: float, latest: float, jitter: float
+) -> None:
+    turn = next_turn(HOUR, stretch=3.0, place=place, jitter=jitter)
 
-    assert seconds == pytest.approx(13.5 * MINUTE + jitter * 3 * MINUTE)
+    assert (turn.every_seconds, turn.paced_seconds) == (HOUR, 3 * HOUR)
+    assert turn.wait_seconds == pytest.approx((soonest + (latest - soonest) * jitter) * 3 * HOUR)
+
+
+def place(
+    *, paced: float = HOUR, last: float | None = HOUR, late: float = 0.0, in_turn: bool = True
+) -> Place:
+    return place_in(paced, last_seconds=last, late_seconds=late, in_turn=in_turn)
+
+
+def test_only_a_request_that_came_to_its_turn_in_time_keeps_its_place() -> None:
+    assert place() is Place.KEPT
+    assert place(late=0.1 * HOUR) is Place.KEPT
+    assert place(late=0.11 * HOUR) is Place.ANOTHER
+    assert place(in_turn=False) is Place.ANOTHER
+    assert place(last=None) is Place.FIRST
+
+
+def test_a_round_that_grew_longer_gives_new_places_and_one_that_grew_shorter_does_not() -> None:
+    assert place(paced=1.1 * HOUR) is Place.KEPT
+    assert place(paced=2 * HOUR) is Place.ANOTHER
+    assert place(paced=HOUR / 3) is Place.KEPT
+
+
+Reads = Callable[[float, float], float]
+
+
+def busiest_over_mean(count: int, *, hours: int, read_at: Reads) -> list[float]:
+    """Play open requests that were made together; compare busiest and mean minute of each hour.
+
+    read_at says when a look that is due at a time is made, given its number from 0 to 1.
+    """
+    random, minutes = Random(7), [0] * 60 * hours
+    for number in range(count):
+        due, last = 0.0, None
+        while (at := read_at(due, number / count)) < hours * HOUR:
+            minutes[int(at / MINUTE)] += 1
+            every = look(facts(Status.OPEN), age=timedelta(seconds=at))
+            assert every is not None
+            where = place(paced=every, last=last, late=at - due)
+            turn = next_turn(every, stretch=1.0, place=where, jitter=random.random())
+            due, last = at + turn.wait_seconds, every
+    # The first round has no turns yet.
+    whole = [
+        minutes[hour * 60 + (15 if hour == 0 else 0) : hour * 60 + 60] for hour in range(hours)
+    ]
+    return [max(each) * len(each) / max(sum(each), 1) for each in whole]
+
+
+def test_100_000_requests_registered_at_once_do_not_come_due_together() -> None:
+    (ratio,) = busiest_over_mean(100_000, hours=1, read_at=lambda due, _: due)
+
+    assert ratio < 1.25
+
+
+def test_those_made_together_stay_spread_when_their_intervals_grow() -> None:
+    ratios = busiest_over_mean(20_000, hours=9, read_at=lambda due, _: due)
+
+    # From 1 h and 6 h on intervals are twice as long: these two hours begin at the old pace.
+    assert max(ratios[2:6]) < 1.25
+    assert max(ratios[7:]) < 1.25
+    assert max(ratios) < 2.1
+
+
+def test_those_that_an_outage_made_late_do_not_come_due_together_again() -> None:
+    """Nothing is read in the first three hours, and then everything within a minute."""
+    back = 3 * HOUR
+
+    ratios = busiest_over_mean(
+        20_000, hours=6, read_at=lambda due, n: back + n * MINUTE if due < back else due
+    )
+
+    assert ratios[3] > 10
+    assert max(ratios[4:]) < 1.25
+
+
+def test_a_request_ends_when_it_is_said_to_or_when_it_was_first_seen_final() -> None:
+    later, earlier = SEEN_AT + timedelta(hours=1), SEEN_AT - timedelta(hours=3)
+
+    assert end_of(None, told=None, final=False, at=SEEN_AT) is None
+    assert end_of(None, told=later, final=False, at=SEEN_AT) == later
+    assert end_of(None, told=None, final=True, at=SEEN_AT) == SEEN_AT
+    assert end_of(later, told=later, final=True, at=SEEN_AT) == SEEN_AT
+    assert end_of(None, told=earlier, final=True, at=SEEN_AT) == earlier
+    assert end_of(earlier, told=later, final=True, at=SEEN_AT) == earlier
+
+
+def test_an_end_that_is_taken_back_is_none() -> None:
+    assert end_of(SEEN_AT - timedelta(hours=3), told=None, final=False, at=SEEN_AT) is None
+
+
+@pytest.mark.parametrize(
+    ("hours", "seconds"),
+    [(-2.0, 2 * HOUR + 2), (0.0, HOUR), (0.5, HOUR / 2), (1.0, 23 * HOUR), (25.0, None)],
+)
+def test_an_end_asks_for_a_look_just_after_it_and_for_those_that_the_provider_needs(
+    hours: float, seconds: float | None
+) -> None:
+    def asked(ends_at: datetime | None, *looks: float) -> float | None:
+        return seconds_to_end(ends_at, at=SEEN_AT, looks_after_end=looks)
+
+    ended = SEEN_AT - timedelta(hours=hours)
+
+    assert asked(ended, HOUR, DAY) == seconds
+    assert asked(ended) == (seconds if hours < 0 else None)
+    assert asked(None, HOUR, DAY) is None
 
 
 def test_a_webhook_read_that_found_nothing_new_is_repeated_three_times() -> None:
