@@ -28,9 +28,8 @@ class Beat:
 class Story:
     """opening is left out where a story goes on with a request that has money already.
 
-    kind is that of the request it is about, for a provider with several. tells_returns: the
-    provider calls when money goes back. stale_ms: reads after each beat show, for that long, the
-    picture before it.
+    kind says what the request is to be like, where a provider has several sorts. tells_returns:
+    the provider calls when money goes back. stale_ms: reads show the picture of that long ago.
     """
 
     opening: tuple[Beat, ...]

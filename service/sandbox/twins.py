@@ -8,8 +8,12 @@ from typing import Any, Final
 from starlette.routing import BaseRoute
 
 from service.sandbox.accounts import Account, AccountSettings
+from service.sandbox.bunq.account import BunqAccount, BunqSettings
+from service.sandbox.bunq.routes import ROUTES as BUNQ_ROUTES
 from service.sandbox.ginger.account import GingerAccount, GingerSettings
 from service.sandbox.ginger.routes import ROUTES as GINGER_ROUTES
+from service.sandbox.ing_payment_request.account import IngAccount, IngSettings
+from service.sandbox.ing_payment_request.routes import ROUTES as ING_ROUTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,8 @@ class Twin:
 
 TWINS: Final[Mapping[str, Twin]] = MappingProxyType(
     {
+        "bunq": Twin(BunqSettings, BunqAccount, BUNQ_ROUTES),
         "ginger": Twin(GingerSettings, GingerAccount, GINGER_ROUTES),
+        "ing_payment_request": Twin(IngSettings, IngAccount, ING_ROUTES),
     }
 )
