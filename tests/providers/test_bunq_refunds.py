@@ -128,6 +128,14 @@ def test_an_answer_that_holds_anything_but_payments_is_no_list_of_them() -> None
         read(inquiry(), *inquiry()["Response"])
 
 
+def test_a_read_of_money_that_can_be_given_back_costs_a_second_call() -> None:
+    exchange = bunq().read(Kind.REQUEST_INQUIRY, INQUIRY, None)
+
+    _, requests = run(exchange, at_paths({INQUIRY_PATH: inquiry(), PAYMENTS_PATH: paged()}))
+
+    assert [request.url.raw_path.decode() for request in requests] == [INQUIRY_PATH, PAYMENTS_PATH]
+
+
 @pytest.mark.parametrize(
     "shown", [inquiry("pending"), inquiry("rejected"), inquiry(merchant_reference=None)]
 )
