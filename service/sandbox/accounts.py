@@ -86,6 +86,11 @@ class Account(ABC, Generic[S]):
         self.draws = Draws(f"{settings.name}:{settings.seed}")
 
     @property
+    def handover(self) -> Mapping[str, str]:
+        """What whoever opens the account is told of it beside its name."""
+        return {}
+
+    @property
     @abstractmethod
     def patience(self) -> Patience:
         """How this provider delivers, time_scale applied to the waits."""
@@ -101,8 +106,8 @@ class Account(ABC, Generic[S]):
         """Return whether money ever arrived or was reserved."""
 
     @abstractmethod
-    def truth(self, request: PaymentRequest) -> Truth:
-        """Return what an ERP has to know of a request in the end."""
+    def truth(self, request: PaymentRequest) -> Truth | None:
+        """Return what an ERP has to know of a request in the end; None when it is none of its."""
 
     def note(self, request: PaymentRequest, *, returns: bool) -> None:
         """Write down what the merchant is to be told of a request since the last time.
@@ -113,6 +118,9 @@ class Account(ABC, Generic[S]):
     def take_calls(self) -> Sequence[WebhookCall]:
         """Return the calls that tell what was written down, and forget it."""
         return ()
+
+    def answered(self, call: WebhookCall, status_code: int | None) -> None:
+        """Note how the merchant answered a call; None for no answer."""
 
     def given_up(self, call: WebhookCall) -> None:
         """Note that a call was never taken."""

@@ -14,7 +14,7 @@ from service.sandbox.faults import Faults
 from service.sandbox.ledger import PaymentRequest
 from service.sandbox.story import Story
 from service.sandbox.twins import TWINS
-from service.sandbox.world import AnyAccount, world_of
+from service.sandbox.world import AnyAccount, World, world_of
 
 T = TypeVar("T")
 
@@ -92,7 +92,8 @@ async def open_account(request: Request) -> Response:
         is_new = world_of(request).open_account(settings, twin.make)
     except ValueError as error:
         raise ControlError(409, str(error)) from error
-    return _json({"account": settings.name}, 201 if is_new else 200)
+    handover = world_of(request).accounts[settings.name].handover
+    return _json({"account": settings.name, **handover}, 201 if is_new else 200)
 
 
 async def make_requests(request: Request) -> Response:
@@ -107,9 +108,7 @@ async def make_requests(request: Request) -> Response:
     )
     made = []
     for reference in references:
-        asked = world.ask(
-            account, story, reference=reference, amount=plan.amount, currency=plan.currency
-        )
+        asked = _ask(world, account, story, reference, amount=plan.amount, currency=plan.currency)
         world.play(account, asked, story, plan.pace or account.settings.pace)
         made.append(_known_as(asked))
     return _json(made, 201)
@@ -123,12 +122,9 @@ async def play_story(request: Request) -> Response:
     if trigger.provider_id is not None:
         asked = _request(account, trigger.provider_id)
     else:
-        asked = world.ask(
-            account,
-            story,
-            reference=trigger.reference or f"SBX-{len(account.requests) + 1:06d}",
-            amount=trigger.amount,
-            currency=trigger.currency,
+        reference = trigger.reference or f"SBX-{len(account.requests) + 1:06d}"
+        asked = _ask(
+            world, account, story, reference, amount=trigger.amount, currency=trigger.currency
         )
     world.play(account, asked, story, trigger.pace or account.settings.pace)
     return _json(_known_as(asked), 201)
@@ -243,6 +239,21 @@ def _story(account: AnyAccount, name: str) -> Story:
         known = ", ".join(sorted(account.stories))
         raise ControlError(404, f"unknown story {name}; there are: {known}")
     return account.stories[name]
+
+
+def _ask(
+    world: World,
+    account: AnyAccount,
+    story: Story,
+    reference: str,
+    *,
+    amount: int,
+    currency: str,
+) -> PaymentRequest:
+    try:
+        return world.ask(account, story, reference=reference, amount=amount, currency=currency)
+    except ValueError as error:
+        raise ControlError(400, str(error)) from error
 
 
 def _known_as(asked: PaymentRequest) -> dict[str, object]:

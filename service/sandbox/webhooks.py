@@ -131,8 +131,10 @@ class Sender:
             )
         except httpx.TransportError:
             is_taken = False
+            webhook.account.answered(call, None)
         else:
             is_taken = answer.is_success
+            webhook.account.answered(call, answer.status_code)
         counts["accepted" if is_taken else "refused"] += 1
         for request_id in call.about:
             overtaken = self._overtaken.pop(request_id, None)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from starlette.requests import Request
@@ -20,6 +20,8 @@ from service.sandbox.story import Story
 from service.sandbox.truth import Truth
 from service.sandbox.webhooks import Sender
 
+T = TypeVar("T")
+
 AnyAccount = Account[Any]
 MakeAccount = Callable[[Any], AnyAccount]
 
@@ -31,6 +33,7 @@ class World:
         self.now = now
         self.accounts: dict[str, AnyAccount] = {}
         self._by_credentials: dict[tuple[str, str], AnyAccount] = {}
+        self._shared: dict[type[Any], Any] = {}
         self.latency = Latency(time.monotonic)
         self.erp = Erp(self.latency, now)
         self.sender = Sender(client, self.latency)
@@ -63,10 +66,21 @@ class World:
         """Return the account at a provider that these credentials belong to."""
         return self._by_credentials.get((provider, credentials))
 
+    def shared(self, what: type[T]) -> T:
+        """Return what a provider keeps that is no account's; made when first asked for."""
+        if what not in self._shared:
+            self._shared[what] = what()
+        found = self._shared[what]
+        assert isinstance(found, what)
+        return found
+
     def ask(
         self, account: AnyAccount, story: Story, *, reference: str, amount: int, currency: str
     ) -> PaymentRequest:
-        """Make the request that a story is going to be about."""
+        """Make the request that a story is going to be about.
+
+        Raises ValueError where the provider cannot ask for that amount or currency.
+        """
         request = account.ask(
             story, reference=reference, amount=amount, currency=currency, at=self.now()
         )
@@ -82,10 +96,11 @@ class World:
     def truth(self, account_name: str | None = None) -> list[Truth]:
         """Return what an ERP has to know in the end, of one account or of all."""
         return [
-            account.truth(request)
+            truth
             for name, account in self.accounts.items()
             if account_name in (None, name)
             for request in account.requests.values()
+            if (truth := account.truth(request)) is not None
         ]
 
     def stats(self) -> dict[str, object]:
