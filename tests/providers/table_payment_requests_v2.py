@@ -83,5 +83,8 @@ PAYMENT_REQUESTS_V2 = World(
         "error_422.json": NO_REQUEST,
         "error_429.json": NO_REQUEST,
         "error_500.json": NO_REQUEST,
+        # Several answers, one after the other: played in the tests.
+        "poll_initiated_to_completed.json": NO_REQUEST,
+        "poll_unchanged.json": NO_REQUEST,
     },
 )

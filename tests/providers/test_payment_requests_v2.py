@@ -1,114 +1,31 @@
 """The traps of payment orders, one test each. Source: fact sheet payment_requests_v2."""
 
 import json
-import tomllib
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from service.domain.lifecycle import NoChange, Transition, advance
-from service.domain.request import (
-    Answer,
-    Direction,
-    Facts,
-    Key,
-    Kind,
-    NotOurs,
-    Observation,
-    PaymentRequest,
-    Unmapped,
-)
+from service.domain.lifecycle import Contradiction, NoChange, Transition, advance
+from service.domain.request import Direction, Kind, NotOurs, Unmapped
 from service.domain.status import Status
-from service.errors import Misconfigured, NotFoundThere, Unavailable, Unreadable
-from service.providers import (
-    AccountContext,
-    HasList,
-    Listed,
-    NeedsSession,
-    Page,
-    SendsWebhooks,
-    Session,
+from service.errors import NotFoundThere, Unreadable
+from tests.providers.exchange import at_paths, run
+from tests.providers.payment_requests_v2_bodies import (
+    CREATED_AT,
+    HERE,
+    PAID,
+    PART_PAID,
+    SETTLED,
+    money_of,
+    order,
+    orders,
+    read,
+    recorded,
+    seen,
+    status_of,
+    transfer,
 )
-from service.providers.payment_requests_v2 import PaymentRequestsV2, PaymentRequestsV2Keys
-from service.settings import Secret, parse
-from tests.providers.exchange import Responder, always, at_paths, run
 from tests.providers.world import recording
-
-LIST = "/api/v2/payment-requests"
-RELATIONS = "transfers.debtor.bank_account%2Ctransfers.creditor.bank_account"
-HERE = f"{LIST}/41?client_account_id=123&with={RELATIONS}"
-CREATED_AT = datetime(2025, 3, 3, 12, tzinfo=UTC)
-LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
-SETTLED, PAID, PART_PAID = Status.SETTLED, Status.PAID, Status.PART_PAID
-
-
-def orders(
-    token: Secret | None = None, words: Mapping[str, Status] | None = None
-) -> PaymentRequestsV2:
-    keys = PaymentRequestsV2Keys(
-        api_base="https://api.partner.example/api/v2/",
-        api_token=token or Secret("t0ken"),
-        client_account_id=123,
-    )
-    return PaymentRequestsV2(keys, AccountContext("partner", words or {}, live=False))
-
-
-def transfer(word: str | int = "initiated", amount: float = 1500, **changes: Any) -> dict[str, Any]:
-    return {
-        "debtor": {"bank_account_id": 456},
-        "creditor": {"bank_account_id": 789},
-        "requested_transfer_date": "2025-03-05",
-        "payment_status": word,
-        "amount": amount,
-        "currency_code": "NOK",
-        **changes,
-    }
-
-
-def order(*transfers: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """Return a payment order with these transfers; None takes a field away."""
-    listed = transfers or (transfer(),)
-    body = {
-        "id": 41,
-        "created_at": "2025-03-03T12:00:00Z",
-        "client_account_id": 123,
-        "payment_status": "initiated",
-        "transfers": [{"id": 411 + number, **one} for number, one in enumerate(listed)],
-        **changes,
-    }
-    return {name: value for name, value in body.items() if value is not None}
-
-
-def read(
-    answer: Responder, known: Facts | None = None, words: Mapping[str, Status] | None = None
-) -> Answer:
-    return run(orders(words=words).read(Kind.PAYMENT_REQUEST, "41", known), answer)[0]
-
-
-def seen(
-    body: dict[str, Any] | bytes,
-    known: Facts | None = None,
-    words: Mapping[str, Status] | None = None,
-) -> Observation:
-    """Read an order that is known to be an observation."""
-    observation = read(at_paths({HERE: body}), known, words)
-    assert isinstance(observation, Observation)
-    return observation
-
-
-def status_of(*said: str | int, words: Mapping[str, Status] | None = None) -> tuple[Status, bool]:
-    """Return status and final of an order whose transfers say these words."""
-    facts = seen(order(*(transfer(word) for word in said)), words=words).facts
-    return facts.status, facts.final
-
-
-def money_of(body: dict[str, Any], known: Facts | None = None) -> tuple[int, int, int, int]:
-    return seen(body, known).facts.money
-
 
 # Mistake 1: the client account is left out
 
@@ -238,6 +155,19 @@ def test_the_amounts_of_other_currencies_are_left_out_and_flagged() -> None:
     assert (observation.facts.currency, observation.facts.amount) == ("EUR", 10_000)
     assert (observation.facts.status, observation.facts.received) == (PART_PAID, 10_000)
     assert observation.attention == {"several_currencies"}
+    assert observation.facts.reason == "EUR 100.00 of 100.00, NOK 0.00 of 50.00"
+
+
+def test_transfers_of_one_currency_need_no_detail() -> None:
+    assert seen(order(transfer("completed"), transfer("rejected"))).facts.reason is None
+
+
+def test_a_status_is_told_by_the_transfers_of_every_currency() -> None:
+    nothing_told = order(transfer("accepted", 100, currency_code="EUR"), transfer("completed", 50))
+    observation = seen(nothing_told)
+
+    assert (observation.facts.status, observation.facts.received) == (PART_PAID, 0)
+    assert observation.facts.reason == "EUR 0.00 of 100.00, NOK 50.00 of 50.00"
 
 
 def test_the_currency_that_was_told_before_stays_though_the_order_of_transfers_changes() -> None:
@@ -281,173 +211,6 @@ def test_a_return_of_money_that_we_never_saw_go_out_is_a_failure() -> None:
     facts = seen(order(transfer("returned")), known).facts
 
     assert (facts.status, facts.final, facts.money) == (Status.FAILED, True, (0, 0, 0, 0))
-
-
-# Mistake 4: the cursor pages of another document
-
-
-def listed(
-    body: object, *, cursor: str | None = None, since: datetime = LONG_AGO
-) -> tuple[Page, httpx.Request]:
-    exchange = orders().list_page(since, CREATED_AT, cursor)
-    page, (asked,) = run(exchange, always(json.dumps(body).encode()))
-    return page, asked
-
-
-def page_of(*ids: object, page: int = 1, pages: int = 3) -> dict[str, Any]:
-    data = [{"id": one, "created_at": "2025-03-03T12:00:00Z"} for one in ids]
-    return {"meta": {"records": 25, "per_page": 10, "page": page, "pages": pages}, "data": data}
-
-
-def walk(bodies: Sequence[bytes]) -> tuple[list[str], list[str]]:
-    """Walk a list to its end; return the ids found and the paths asked for."""
-    ids, paths, cursor = [], [], None
-    for body in bodies:
-        page, (asked,) = run(orders().list_page(LONG_AGO, CREATED_AT, cursor), always(body))
-        ids += [item.provider_id for item in page.items]
-        paths.append(asked.url.raw_path.decode())
-        cursor = page.next
-    assert cursor is None
-    return ids, paths
-
-
-def test_a_list_is_walked_by_page_numbers_to_its_last_page() -> None:
-    pages = [recording("payment_requests_v2", f"page_{number}_of_3.json") for number in (1, 2, 3)]
-    ids, paths = walk(pages)
-
-    assert ids == [str(number) for number in range(100, 125)]
-    assert paths == [f"{LIST}?client_account_id=123&page={n}&per_page=100" for n in (1, 2, 3)]
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"data": []},
-        {"data": [], "pagination": {"hasMore": False, "nextCursor": None}},
-        {"data": [], "meta": None},
-        {"data": [], "meta": {"page": 1}},
-        {"meta": {"page": 1, "pages": 1}},
-        [],
-    ],
-)
-def test_a_list_without_its_page_numbers_fails_loudly(body: object) -> None:
-    with pytest.raises(Unreadable):
-        listed(body)
-
-
-def test_a_page_that_was_not_asked_for_fails_loudly() -> None:
-    with pytest.raises(Unreadable, match="another page"):
-        listed(page_of(100, page=1), cursor="2")
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        page_of(100, page=3, pages=3),
-        page_of(page=4, pages=3),
-        page_of(page=2, pages=9),
-        page_of(page=1, pages=0),
-    ],
-)
-def test_a_list_ends_with_its_last_page_an_empty_one_or_one_beyond_the_end(body: Any) -> None:
-    page = body["meta"]["page"]
-
-    assert listed(body, cursor=str(page))[0].next is None
-
-
-def test_the_last_page_shown_again_beyond_the_end_ends_the_list() -> None:
-    assert listed(page_of(124, page=3, pages=3), cursor="4")[0].next is None
-
-
-def test_an_order_twice_on_a_page_counts_once() -> None:
-    items = listed(page_of(100, "100", 7))[0].items
-
-    assert items == tuple(Listed(Kind.PAYMENT_REQUEST, one, None) for one in ("7", "100"))
-
-
-def test_a_list_tells_of_nothing_older_than_the_sweep_looks_back() -> None:
-    body = page_of(100)
-
-    assert len(listed(body, since=CREATED_AT)[0].items) == 1
-    later = listed(body, since=CREATED_AT + timedelta(seconds=1))[0]
-    assert (later.items, later.next) == ((), "2")
-
-
-@pytest.mark.parametrize("entry", [{}, {"id": 41}, 7, None])
-def test_a_list_with_an_entry_of_another_shape_is_unreadable(entry: object) -> None:
-    with pytest.raises(Unreadable):
-        listed({**page_of(), "data": [entry]})
-
-
-@pytest.mark.parametrize("wrong", [0, -1, "../users/me", "", None, 1.5, True])
-def test_ids_in_a_list_reach_no_url_unchecked(wrong: object) -> None:
-    with pytest.raises(Unreadable):
-        listed(page_of(wrong))
-
-
-@pytest.mark.parametrize("cursor", ["", "0", "-1", "1.0", "²", "9" * 10])
-def test_a_cursor_that_is_no_page_is_unreadable(cursor: str) -> None:
-    with pytest.raises(Unreadable):
-        next(orders().list_page(LONG_AGO, CREATED_AT, cursor))
-
-
-# Mistake 5: the token of 24 hours
-
-
-def opened(adapter: PaymentRequestsV2) -> Session:
-    session, requests = run(adapter.open_session({}), always(b""))
-    assert requests == []
-    return session
-
-
-def test_a_new_token_is_taken_from_its_file_without_a_restart(tmp_path: Path) -> None:
-    file = tmp_path / "partner.token"
-    file.write_text("yesterday\n")
-    adapter = orders(Secret.read(file))
-    file.write_text("today\n")
-
-    assert opened(adapter) == Session({"token": "today"}, 86_400.0)
-
-
-def test_a_token_that_came_from_no_file_stays_what_it_is() -> None:
-    assert opened(orders()).values == {"token": "t0ken"}
-
-
-@pytest.mark.parametrize("text", [None, "", "two\nlines", "tök", "with blank"])
-def test_a_token_file_that_is_being_written_is_tried_again_later(
-    tmp_path: Path, text: str | None
-) -> None:
-    file = tmp_path / "partner.token"
-    file.write_text("yesterday")
-    adapter = orders(Secret.read(file))
-    file.unlink() if text is None else file.write_text(text)
-
-    with pytest.raises(Unavailable):
-        opened(adapter)
-
-
-def test_every_call_carries_the_token() -> None:
-    asked = httpx.Request("GET", "https://api.partner.example/x?a=b", headers={"Accept": "a/b"})
-    sent = orders().authorise(asked, Session({"token": "t0ken"}, 1.0))
-
-    assert (sent.url, sent.headers["accept"]) == (asked.url, "a/b")
-    assert sent.headers["authorization"] == "Bearer t0ken"
-    assert "authorization" not in asked.headers
-
-
-# Mistake 6: a POST that is repeated
-
-
-def test_nothing_but_reads_is_ever_sent() -> None:
-    exchanges = (
-        orders().read(Kind.PAYMENT_REQUEST, "41", None),
-        orders().list_page(LONG_AGO, CREATED_AT, None),
-    )
-
-    assert {next(exchange).method for exchange in exchanges} == {"GET"}
-    assert isinstance(orders(), NeedsSession)
-    assert isinstance(orders(), HasList)
-    assert not isinstance(orders(), SendsWebhooks)
 
 
 # Mistake 7: unknown words taken for paid or failed
@@ -529,9 +292,10 @@ def test_an_order_that_cannot_be_found_is_the_callers_business() -> None:
         order(created_at="2025-03-03T12:00:00"),
         order(created_at="2025-02-30T12:00:00Z"),
         {"data": [order()]},
+        b"<html>Bad gateway</html>",
     ],
 )
-def test_an_order_of_another_shape_is_unreadable(body: dict[str, Any]) -> None:
+def test_an_order_of_another_shape_is_unreadable(body: dict[str, Any] | bytes) -> None:
     with pytest.raises(Unreadable):
         seen(body)
 
@@ -547,45 +311,37 @@ def test_there_is_neither_version_nor_reference() -> None:
     assert (observation.version, observation.reference) == (None, None)
 
 
-def recorded(observation: Observation) -> PaymentRequest:
-    """Return a request as it is recorded after its first read."""
-    key = Key("partner", Kind.PAYMENT_REQUEST, "41")
-    verdict = advance(PaymentRequest("R1", key, CREATED_AT), observation, lease_no=1)
-    assert isinstance(verdict, Transition)
-    return verdict.after
-
-
-def test_an_order_goes_its_way_one_step_at_a_time_and_the_same_answer_is_silent() -> None:
-    files = ["get_initiated_bare", "assumed_accepted_by_bank", "assumed_completed"]
-    answers = [seen(recording("payment_requests_v2", f"{name}.json")) for name in files]
-    before, types = recorded(answers[0]), []
-    for number, answer in enumerate([answers[0], *answers, answers[-1]], start=2):
+def polled(file: str) -> list[str]:
+    """Play the polls of a recording; return the types of what the ERP is told."""
+    answers = [
+        seen(poll["response"])
+        for poll in json.loads(recording("payment_requests_v2", file))["polls"]
+    ]
+    before, types = recorded(answers[0]), ["payment_request.created"]
+    for number, answer in enumerate(answers[1:], start=2):
         verdict = advance(before, answer, lease_no=number)
         assert isinstance(verdict, Transition | NoChange)
         types += [verdict.type] if isinstance(verdict, Transition) else []
         before = verdict.after
-
-    assert types == ["payment_request.accepted", "payment_request.settled"]
-
-
-# Keys
+    return types
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ('api_token = "a b"\nclient_account_id = 1', r"api_token: expected a token of visible"),
-        ('api_token = "a"\nclient_account_id = 0', r"client_account_id: expected a number from 1"),
-        ('api_token = "a"', r"client_account_id: expected a whole number"),
-        ("client_account_id = 1", r"api_token: expected one of api_token, api_token_env"),
-    ],
-)
-def test_keys_that_cannot_be_used_stop_the_start(text: str, message: str) -> None:
-    table = tomllib.loads(
-        '[[account]]\nname = "a"\nprovider = "payment_requests_v2"\n'
-        f'api_base = "https://api.partner.example"\n{text}'
+def test_an_order_goes_its_way_one_step_at_a_time() -> None:
+    assert polled("poll_initiated_to_completed.json") == [
+        "payment_request.created",
+        "payment_request.accepted",
+        "payment_request.settled",
+    ]
+
+
+def test_the_same_answer_is_told_once() -> None:
+    assert polled("poll_unchanged.json") == ["payment_request.created"]
+
+
+@pytest.mark.parametrize("word", ["completed", "rejected", "failed", "cancelled"])
+def test_what_has_ended_does_not_open_again_in_silence(word: str) -> None:
+    before = recorded(seen(order(transfer(word))))
+
+    assert advance(before, seen(order(transfer("accepted"))), lease_no=2) == Contradiction(
+        "regression_refused"
     )
-    account = parse(table, source="s.toml", environ={}, base=Path("/etc/s")).accounts[0]
-
-    with pytest.raises(Misconfigured, match=message):
-        account.keys_as(PaymentRequestsV2Keys)

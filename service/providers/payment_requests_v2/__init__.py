@@ -2,7 +2,9 @@
 
 Webhook   none: what changes is found by polling
 API       GET /payment-requests/{id}, bearer token of 24 hours, decimal major units
-List      GET /payment-requests by page number, without filter, order or time of change
+List      GET /payment-requests by page number, without filter, order or time of change; it
+          shows all that a read does
+Check     the list, and GET /client-accounts where that is forbidden
 Source    fact sheet payment_requests_v2, sections 1 (connection), 2 (shapes), 3 (status),
           5 (pages); STATUSES.md, section 2, point 6 (several transfers)
 """

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import httpx
 import msgspec
@@ -61,22 +61,45 @@ class PaymentRequest(msgspec.Struct, frozen=True):
         """Every status word: the request's own and those of its transfers."""
         return [self.payment_status, *(transfer.payment_status for transfer in self.transfers)]
 
+    @property
+    def in_order(self) -> list[Transfer]:
+        """The transfers by their ids: no order of an answer is promised."""
+        return sorted(self.transfers, key=lambda one: (len(str(one.id)), str(one.id)))
+
 
 class Entry(msgspec.Struct, frozen=True):
+    """A payment order as far as a list must have it; it may show all of it."""
+
     id: Id
     created_at: str
 
 
 class Meta(msgspec.Struct, frozen=True):
+    records: Annotated[int, msgspec.Meta(ge=0)]
+    per_page: Annotated[int, msgspec.Meta(ge=1)]
     page: Annotated[int, msgspec.Meta(ge=0)]
     pages: Annotated[int, msgspec.Meta(ge=0)]
+
+    def __post_init__(self) -> None:
+        if self.records > self.per_page * self.pages:
+            raise ValueError("fewer pages than the records fill")
 
 
 class ListAnswer(msgspec.Struct, frozen=True):
     """A page; without meta it would be the first of who knows how many. Source: section 5."""
 
     meta: Meta
-    data: tuple[Entry, ...]
+    data: tuple[Any, ...]
+
+
+class ClientAccount(msgspec.Struct, frozen=True):
+    id: Id
+
+
+class ClientAccounts(msgspec.Struct, frozen=True):
+    """The client accounts that the token's user may see. Source: section 1."""
+
+    data: tuple[ClientAccount, ...]
 
 
 def folded(word: str | int) -> str:

@@ -1,12 +1,15 @@
 """What a payment order comes to: its transfers decide, one by one."""
 
-from collections.abc import Collection, Sequence
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from service.domain.money import Money
 from service.domain.request import Facts
 from service.domain.status import RANK, Status
-from service.providers.payment_requests_v2.shapes import Transfer
+from service.providers.payment_requests_v2.shapes import PaymentRequest, Transfer, folded
 
 DONE: Final = frozenset({Status.PAID, Status.SETTLED})
 # The gravest first: what a request is at when its transfers failed in different ways.
@@ -87,8 +90,23 @@ def facts_of(judged: Sequence[Judged], currency: str, *, provider_status: str) -
         taken_back=came_back,
         booked=sum(one.minor for one in told if one.status is Status.SETTLED),
         provider_status=provider_status,
-        reason="returned" if came_back else None,
+        reason=_reason(judged, is_returned=came_back > 0),
     )
+
+
+def _reason(judged: Sequence[Judged], *, is_returned: bool) -> str | None:
+    """Say what the amounts do not: that money came back, and what other currencies are at."""
+    parts = ["returned"] if is_returned else []
+    currencies = sorted({one.currency for one in judged})
+    if len(currencies) > 1:
+        parts += [f"{currency} {_done(judged, currency)}" for currency in currencies]
+    return ", ".join(parts) or None
+
+
+def _done(judged: Sequence[Judged], currency: str) -> str:
+    of_it = [one for one in judged if one.currency == currency]
+    done = Money(sum(one.minor for one in of_it if one.status in DONE), currency)
+    return f"{done.decimal} of {Money(sum(one.minor for one in of_it), currency).decimal}"
 
 
 def status_of(statuses: Collection[Status]) -> Status:
@@ -106,6 +124,24 @@ def status_of(statuses: Collection[Status]) -> Status:
     if moving:
         return min(moving, key=RANK.__getitem__)
     return next(status for status in ENDED if status in statuses)
+
+
+def mark_of(request: PaymentRequest, words: Mapping[str, Status]) -> str:
+    """Return a mark that differs wherever two reads may come to different facts.
+
+    It is made from what a list shows as well. Raises Unreadable where a read does.
+    """
+    shown = [
+        (str(one.id), _meaning(one.payment_status, words), one.minor, one.currency_code)
+        for one in request.in_order
+    ]
+    said = [str(request.payment_status), _meaning(request.payment_status, words)]
+    return hashlib.sha256(json.dumps([said, shown]).encode()).hexdigest()[:32]
+
+
+def _meaning(word: str | int, words: Mapping[str, Status]) -> str:
+    """Return a word's status, or the word in a form that no status has."""
+    return words.get(folded(word)) or f"? {word}"
 
 
 def attention_for(judged: Sequence[Judged], facts: Facts, said: Status) -> frozenset[str]:
