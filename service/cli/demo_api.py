@@ -19,16 +19,18 @@ PAGE = 500
 
 
 class Truth(Struct):
-    """The ledger's account of one order; amounts are minor units."""
+    """The ledger's account of one request; amounts are minor units."""
 
+    account: str
     provider_id: str
-    reference: str
-    amount: int
+    reference: str | None
     status: str
     received: int
     refunded: int
     taken_back: int
+    booked: int
     final: bool
+    direction: str
 
 
 class Webhooks(Struct):
@@ -45,17 +47,9 @@ class Webhooks(Struct):
     waiting: int
 
 
-class Reads(Struct):
-    """How often the provider was asked."""
-
-    order: int
-    list: int
-    refunds: int
-
-
 class Stats(Struct):
     webhooks: Webhooks
-    provider_reads: Reads
+    provider_reads: Mapping[str, int]
     playing: int
 
     @property
@@ -110,16 +104,20 @@ class State(Struct):
 
     id: str
     status: str | None
+    account: str = ""
     reference: str | None = None
     provider_id: str = ""
+    final: bool | None = None
     received: Amount | None = None
     refunded: Amount | None = None
     taken_back: Amount | None = None
+    booked: Amount | None = None
 
 
 class Coverage(Struct):
     """How far the product has looked through an account's list; None before the first time."""
 
+    account: str
     complete_up_to: datetime | None
 
 
@@ -127,8 +125,11 @@ class Endpoint(Struct):
     backlog: int
 
 
-class Created(Struct):
-    order_id: str
+class Made(Struct):
+    """A request that the provider has made."""
+
+    provider_id: str
+    kind: str
 
 
 class Page(Struct, Generic[T]):

@@ -24,12 +24,14 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a request or an order is at; amounts are minor units."""
+    """What a request or an order is at; amounts are minor units. An order has no final."""
 
     status: str | None
     received: int
     refunded: int
     taken_back: int
+    booked: int
+    final: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Drift:
 
     what: str  # request or order
     reference: str | None
+    account: str | None
     provider_id: str | None
     expected: Standing | None
     actual: Standing | None
@@ -48,57 +51,86 @@ def find_drift(
     requests: Iterable[State],
     orders: Iterable[State],
     *,
-    registered: frozenset[str],
+    registered: Mapping[str, int],
 ) -> list[Drift]:
     """Return every request and order on which product and ledger differ.
 
-    registered are the references that the ERP registered, which an order's status depends on.
+    registered are the amounts that the ERP registered, by reference: an order's status depends
+    on them.
     """
-    asked = {request.provider_id: request for request in requests}
+    asked = {(request.account, request.provider_id): request for request in requests}
     wanted = {order.reference: order for order in orders}
+    members: dict[str, list[Truth]] = {reference: [] for reference in registered}
     drifting = []
     for truth in truths:
-        request = asked.pop(truth.provider_id, None)
-        order = wanted.pop(truth.reference, None)
-        is_registered = truth.reference in registered
-        status = order_status(truth, registered=is_registered)
-        for what, expected, found in (
-            ("request", _expected(truth, truth.status), request),
-            ("order", _expected(truth, status), order),
-        ):
-            actual = _standing(found) if found else None
-            if actual != expected:
-                drifting.append(Drift(what, truth.reference, truth.provider_id, expected, actual))
+        request = asked.pop((truth.account, truth.provider_id), None)
+        expected = _standing_of(truth)
+        actual = _standing(request) if request else None
+        if actual != expected:
+            place = (truth.reference, truth.account, truth.provider_id)
+            drifting.append(Drift("request", *place, expected, actual))
+        if truth.reference is not None and truth.direction == "in":
+            members.setdefault(truth.reference, []).append(truth)
+    for reference, parts in members.items():
+        order = wanted.pop(reference, None)
+        expected = order_standing(parts, amount=registered.get(reference))
+        actual = _standing(order) if order else None
+        if actual != expected:
+            drifting.append(Drift("order", reference, None, None, expected, actual))
     drifting += [_surplus("request", state) for state in asked.values()]
     return drifting + [_surplus("order", state) for state in wanted.values()]
 
 
-def order_status(truth: Truth, *, registered: bool) -> str:
-    """Return the status of an order with one request at Ginger. Source: STATUSES.md, section 4."""
-    net = truth.received - truth.refunded
-    if truth.received and net <= 0:
-        return "reversed" if truth.taken_back else "refunded"
-    if truth.received:
-        return _status_with_money(truth, net) if registered else _status_unregistered(truth)
-    if truth.status in UNDER_WAY:
+def order_standing(parts: Sequence[Truth], *, amount: int | None) -> Standing:
+    """Return what an order with these requests is at; amount is None where nobody registered it.
+
+    Source: STATUSES.md, section 4.
+    """
+    received, refunded, taken_back, booked = (
+        sum(getattr(part, name) for part in parts)
+        for name in ("received", "refunded", "taken_back", "booked")
+    )
+    if received and refunded >= received:
+        status = "reversed" if taken_back else "refunded"
+    elif not received:
+        status = _status_without_money(parts)
+    elif amount is None:
+        status = _status_unregistered(parts)
+    else:
+        status = _status_with_money(amount, received, received - refunded, booked)
+    return Standing(status, received, refunded, taken_back, booked)
+
+
+def _status_without_money(parts: Sequence[Truth]) -> str:
+    if any(part.status in UNDER_WAY for part in parts):
         return "processing"
-    return "closed" if truth.final else "unpaid"
+    return "closed" if parts and all(part.final for part in parts) else "unpaid"
 
 
-def _status_with_money(truth: Truth, net: int) -> str:
-    if net > truth.amount:
+def _status_with_money(amount: int, received: int, net: int, booked: int) -> str:
+    if net > amount:
         return "overpaid"
-    if net == truth.amount:
-        return "paid"
-    return "part_refunded" if truth.received >= truth.amount else "part_paid"
+    if net == amount:
+        return "settled" if booked == received else "paid"
+    return "part_refunded" if received >= amount else "part_paid"
 
 
-def _status_unregistered(truth: Truth) -> str:
-    return "paid" if truth.status == "paid" else "part_paid"
+def _status_unregistered(parts: Sequence[Truth]) -> str:
+    statuses = {part.status for part in parts if part.received}
+    if statuses <= {"settled"}:
+        return "settled"
+    return "paid" if statuses <= {"paid", "settled"} else "part_paid"
 
 
-def _expected(truth: Truth, status: str) -> Standing:
-    return Standing(status, truth.received, truth.refunded, truth.taken_back)
+def _standing_of(truth: Truth) -> Standing:
+    return Standing(
+        truth.status,
+        truth.received,
+        truth.refunded,
+        truth.taken_back,
+        truth.booked,
+        truth.final,
+    )
 
 
 def _standing(state: State) -> Standing:
@@ -107,15 +139,18 @@ def _standing(state: State) -> Standing:
         _minor(state.received),
         _minor(state.refunded),
         _minor(state.taken_back),
+        _minor(state.booked),
+        state.final,
     )
 
 
 def _minor(amount: Amount | None) -> int:
-    return amount.minor if amount else 0
+    return 0 if amount is None else amount.minor
 
 
 def _surplus(what: str, state: State) -> Drift:
-    return Drift(what, state.reference, state.provider_id or None, None, _standing(state))
+    place = (state.reference, state.account or None, state.provider_id or None)
+    return Drift(what, *place, None, _standing(state))
 
 
 def check_state(drifting: Sequence[Drift], *, orders: int, requests: int) -> Check:

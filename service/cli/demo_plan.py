@@ -1,4 +1,4 @@
-"""What a demo plays: its orders, their stories and introductions, the faults, what is broken."""
+"""What a demo plays: orders with their requests, stories and introductions; faults and defects."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -32,12 +32,45 @@ AMOUNT_MIN = 100
 AMOUNT_MAX = 500_00
 
 
-class Introduction(StrEnum):
-    """How the product comes to know an order."""
+@dataclass(frozen=True, slots=True)
+class PlannedRequest:
+    """A request at a provider, and the story that is played on it."""
 
-    WITH_REQUEST = "with_request"  # the ERP registers it with the request that it has made
-    BEFORE_REQUEST = "before_request"  # the ERP registers it; its request comes later
-    DISCOVERY = "discovery"  # nobody registers it; the request's reference names it
+    provider: str
+    story: str
+
+
+class Introduction(StrEnum):
+    """How the product comes to know what a payer is asked."""
+
+    WITH_REQUEST = "with_request"  # the ERP registers an order with the requests that it has made
+    BEFORE_REQUEST = "before_request"  # the ERP registers an order; its request comes later
+    DISCOVERY = "discovery"  # nobody registers it; the request's reference names the order
+    TRACKED = "tracked"  # the ERP has a request watched that belongs to no order
+
+
+# Where nobody but the ERP can tell of a request: nothing calls and nothing can be listed.
+REGISTERED_ONLY = (Introduction.WITH_REQUEST,)
+ANYHOW = (Introduction.WITH_REQUEST, Introduction.BEFORE_REQUEST, Introduction.DISCOVERY)
+# Outgoing money counts for no order of a customer.
+OUTGOING = (Introduction.TRACKED, Introduction.DISCOVERY)
+
+INTRODUCTIONS = {
+    "ginger": ANYHOW,
+    "gocardless": ANYHOW,
+    "bunq": ANYHOW,
+    "ing_payment_request": REGISTERED_ONLY,
+    "payment_requests_v2": OUTGOING,
+}
+
+# What looks like a request and asks nobody for money: nobody registers it.
+NO_REQUESTS = frozenset({PlannedRequest("gocardless", "mandate_only")})
+
+# A link that nobody has opened is in no list and no call is about it.
+UNTOLD = frozenset({PlannedRequest("ginger", "link_created")})
+
+# One order in so many has a second request, at another provider.
+SECOND_REQUEST_EVERY = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +79,7 @@ class PlannedOrder:
 
     reference: str
     amount: int
-    story: str
+    requests: tuple[PlannedRequest, ...]
     introduction: Introduction
 
 
@@ -82,22 +115,51 @@ class Plan:
         """After how long we stop waiting, news or not."""
         return 60.0 + self.orders / 2
 
-    def deal(self, stories: Sequence[str]) -> list[PlannedOrder]:
-        """Return the orders: every story once before any comes again, in an order of the seed."""
+    def deal(self, stories: Mapping[str, Sequence[str]]) -> list[PlannedOrder]:
+        """Return the orders: every story once before any comes again, in an order of the seed.
+
+        stories are the names by provider.
+        """
         draw = random.Random(self.seed)  # noqa: S311 - a pack of cards, not a secret
-        dealt: list[str] = []
-        while len(dealt) < self.orders:
-            dealt += draw.sample(stories, len(stories))
-        introductions = list(Introduction)
-        return [
-            PlannedOrder(
-                reference=f"INV-{number:05d}",
-                amount=draw.randint(AMOUNT_MIN, AMOUNT_MAX),
-                story=story,
-                introduction=introductions[number % len(introductions)],
-            )
-            for number, story in enumerate(dealt[: self.orders], start=1)
+        pack = [
+            PlannedRequest(provider, story) for provider in stories for story in stories[provider]
         ]
+        dealt: list[PlannedRequest] = []
+        orders: list[PlannedOrder] = []
+        while len(orders) < self.orders:
+            if len(dealt) < 2:
+                dealt += draw.sample(pack, len(pack))
+            orders.append(_order(len(orders) + 1, dealt, draw))
+        return orders
+
+
+def _order(number: int, dealt: list[PlannedRequest], draw: random.Random) -> PlannedOrder:
+    """Take the next request from dealt, now and then with a second one; introduce them."""
+    requests: tuple[PlannedRequest, ...] = (dealt.pop(0),)
+    if number % SECOND_REQUEST_EVERY == 0 and _may_share(requests[0], dealt[0]):
+        requests = (*requests, dealt.pop(0))
+    ways = INTRODUCTIONS[requests[0].provider]
+    if len(requests) > 1 or requests[0] in UNTOLD:
+        ways = REGISTERED_ONLY
+    elif requests[0] in NO_REQUESTS:
+        ways = (Introduction.DISCOVERY,)
+    return PlannedOrder(
+        reference=f"INV-{number:05d}",
+        amount=draw.randint(AMOUNT_MIN, AMOUNT_MAX),
+        requests=requests,
+        introduction=ways[number % len(ways)],
+    )
+
+
+def _may_share(one: PlannedRequest, other: PlannedRequest) -> bool:
+    """Return whether two requests may stand under one order.
+
+    At one provider its reference would not be unique.
+    """
+    return one.provider != other.provider and not any(
+        request in NO_REQUESTS or INTRODUCTIONS[request.provider] is OUTGOING
+        for request in (one, other)
+    )
 
 
 def parse_faults(text: str) -> dict[str, float]:

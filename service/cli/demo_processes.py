@@ -14,17 +14,16 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from service import embedded
 from service.cli.configuration import write_owner_only
+from service.cli.demo_accounts import DemoAccount, make_accounts
 from service.cli.demo_plan import Plan
 from service.errors import Unavailable
-
-ACCOUNT = "ginger-demo"
 
 START_SECONDS_MAX = 120.0
 LOOK_SECONDS = 0.05
@@ -39,8 +38,8 @@ READY = re.compile(r"^ready http://", flags=re.MULTILINE)
 # Embedded servers run as another user when root starts them: they may pass, not look around.
 FOLDER_MODE = 0o711
 
-# The call budget and the endpoint are as wide as this machine. Retries are short, so that a demo
-# on a busy one does not wait five minutes for the third attempt.
+# The endpoint is as wide as this machine. Retries are short, so that a demo on a busy one does not
+# wait five minutes for the third attempt.
 CONFIGURATION = """\
 # Written by `settled demo`.
 [settled]
@@ -55,13 +54,7 @@ paid = "{poll_ms}ms"
 sweep = "{poll_ms}ms"
 sweep_lookback = "1h"
 
-[[account]]
-name = "{account}"
-provider = "ginger"
-api_base = "http://{sandbox}"
-api_key = "{keys.provider_key}"
-webhook_token = "{keys.webhook_token}"
-limit = "2000/s"
+{accounts}
 
 [[endpoint]]
 name = "erp"
@@ -79,8 +72,6 @@ class Keys:
     """The secrets of one demo."""
 
     api_key: str = field(default_factory=lambda: secrets.token_urlsafe(24))
-    provider_key: str = field(default_factory=lambda: secrets.token_hex(16))
-    webhook_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     erp_secret: str = field(
         default_factory=lambda: f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
     )
@@ -135,12 +126,8 @@ class Processes:
     sandbox_url: str
     product_url: str
     keys: Keys
+    accounts: Sequence[DemoAccount]
     folder: Path
-
-    @property
-    def webhook_url(self) -> str:
-        """Where the provider is to send its webhooks."""
-        return f"{self.product_url}/webhooks/{ACCOUNT}/{self.keys.webhook_token}"
 
     def check(self) -> None:
         """Raise Unavailable, with the end of its log, if one of them has ended."""
@@ -157,8 +144,9 @@ def running(plan: Plan, *, keep_folder: bool) -> Iterator[Processes]:
         if not keep_folder:
             cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
         folder.chmod(FOLDER_MODE)
+        accounts = make_accounts(folder, f"http://{sandbox}")
         file = folder / "settled.toml"
-        text = configuration_of(plan, keys, sandbox=sandbox, product=product)
+        text = configuration_of(plan, keys, accounts, sandbox=sandbox, product=product)
         write_owner_only(file, text, replace=False)
 
         def start(name: str, *arguments: str) -> Child:
@@ -172,16 +160,19 @@ def running(plan: Plan, *, keep_folder: bool) -> Iterator[Processes]:
             sandbox_url=f"http://{sandbox}",
             product_url=f"http://{product}",
             keys=keys,
+            accounts=accounts,
             folder=folder,
         )
         cleanup.callback(_ignore_interrupts)
         yield processes
 
 
-def configuration_of(plan: Plan, keys: Keys, *, sandbox: str, product: str) -> str:
+def configuration_of(
+    plan: Plan, keys: Keys, accounts: Iterable[DemoAccount], *, sandbox: str, product: str
+) -> str:
     """Return the text of the product's configuration; sandbox and product are HOST:PORT."""
     return CONFIGURATION.format(
-        account=ACCOUNT,
+        accounts="\n\n".join(account.as_toml() for account in accounts),
         keys=keys,
         poll_ms=round(plan.poll_seconds * 1000),
         sandbox=sandbox,

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import click
 
-from service.cli.demo_checks import Standing, transitions_by_cause
+from service.cli.demo_checks import Drift, Standing, transitions_by_cause
 from service.cli.demo_stage import Ending
 from service.cli.output import Json, show_fields, show_table
 
@@ -18,13 +18,10 @@ DRIFTING_SHOWN = 10
 
 def report_of(ending: Ending) -> Json:
     """Return the report as one object; keys are only ever added. Times are in seconds or ms."""
-    plan, webhooks, reads = (
-        ending.plan,
-        ending.picture.stats.webhooks,
-        ending.picture.stats.provider_reads,
-    )
+    plan, webhooks = ending.plan, ending.picture.stats.webhooks
+    reads = ending.picture.stats.provider_reads
     causes = transitions_by_cause(ending.feed)
-    all_reads = reads.order + reads.list + reads.refunds
+    all_reads = sum(reads.values())
     return {
         "ok": not ending.failed,
         "seed": plan.seed,
@@ -32,7 +29,7 @@ def report_of(ending: Ending) -> Json:
         "faults": dict(plan.webhook_faults),
         "orders": plan.orders,
         "requests": ending.picture.requests,
-        "stories": dict(sorted(Counter(ending.stories.values()).items())),
+        "stories": _stories(ending),
         "webhooks": {
             "sent": webhooks.sent,
             "lost": webhooks.dropped,
@@ -40,8 +37,7 @@ def report_of(ending: Ending) -> Json:
             "reordered": webhooks.reordered,
             "late": webhooks.late,
         },
-        "provider_reads": {"total": all_reads, "order": reads.order, "list": reads.list}
-        | {"refunds": reads.refunds},
+        "provider_reads": {"total": all_reads, **reads},
         "reads_per_request": round(all_reads / max(1, ending.picture.requests), 1),
         "transitions": {"total": causes.total()} | {cause: causes[cause] for cause in CAUSES},
         "notifications": len(ending.feed),
@@ -55,7 +51,7 @@ def report_of(ending: Ending) -> Json:
         "seconds_total": _seconds_between(ending.started_at, ending.ended_at),
         "drift": len(ending.picture.drifting),
         "drifting": [
-            {**asdict(drift), "story": ending.stories.get(drift.provider_id or "")}
+            {**asdict(drift), "story": _story(drift, ending)}
             for drift in ending.picture.drifting[:DRIFTING_SHOWN]
         ],
         "checks": {check.name: {"ok": check.ok, **check.counts} for check in ending.checks},
@@ -68,8 +64,9 @@ def show_report(ending: Ending) -> None:
     latency = report["webhook_to_erp_ms"]
     show_fields(
         {
-            "orders": f"{report['orders']}, each a story of its own: {len(report['stories'])}"
-            f" different ones, seed {report['seed']}",
+            "orders": f"{report['orders']} with {len(report['stories'])} different stories at"
+            f" {len({each.provider for each in ending.stories.values()})} providers,"
+            f" seed {report['seed']}",
             "requests": report["requests"],
             "webhooks": _counted(report["webhooks"]),
             "provider reads": f"{report['provider_reads']['total']},"
@@ -96,13 +93,24 @@ def show_report(ending: Ending) -> None:
                     drift.what,
                     drift.reference or "-",
                     drift.provider_id or "-",
-                    ending.stories.get(drift.provider_id or "", "-"),
+                    _story(drift, ending) or "-",
                     _stands(drift.expected),
                     _stands(drift.actual),
                 )
                 for drift in ending.picture.drifting[:DRIFTING_SHOWN]
             ],
         )
+
+
+def _stories(ending: Ending) -> dict[str, int]:
+    """Return how often each story was played, by provider and name."""
+    counts = Counter(f"{each.provider}.{each.story}" for each in ending.stories.values())
+    return dict(sorted(counts.items()))
+
+
+def _story(drift: Drift, ending: Ending) -> str | None:
+    request = ending.stories.get((drift.account or "", drift.provider_id or ""))
+    return f"{request.provider}.{request.story}" if request else None
 
 
 def _seconds_to_first_notification(ending: Ending) -> float | None:
@@ -124,8 +132,9 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 
 def _stands(standing: Standing | None) -> str:
-    """Return a standing as text: the status, then received, refunded and taken back in cents."""
+    """Return a standing as text; received, refunded, taken back and booked are in cents."""
     if standing is None:
         return "nothing"
-    amounts = f"{standing.received}/{standing.refunded}/{standing.taken_back}"
-    return f"{standing.status} {amounts}"
+    amounts = (standing.received, standing.refunded, standing.taken_back, standing.booked)
+    final = " final" if standing.final else ""
+    return f"{standing.status}{final} {'/'.join(map(str, amounts))}"

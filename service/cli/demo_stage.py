@@ -8,15 +8,16 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from service.cli.demo_accounts import CALL_LIMIT_FACTOR, DemoAccount
 from service.cli.demo_api import (
     Api,
     Arrival,
     Coverage,
-    Created,
     Endpoint,
     Feed,
     Inbox,
     Latency,
+    Made,
     Message,
     Page,
     State,
@@ -33,14 +34,13 @@ from service.cli.demo_checks import (
     find_drift,
     transitions_by_cause,
 )
-from service.cli.demo_plan import Introduction, Plan, PlannedOrder
-from service.cli.demo_processes import ACCOUNT, Processes
+from service.cli.demo_plan import Introduction, Plan, PlannedOrder, PlannedRequest
+from service.cli.demo_processes import Processes
 from service.errors import Unavailable
 
-PROJECT_ID = "405d8375-3514-403b-8c43-83ae74cfe0e9"
 CURRENCY = "EUR"
 
-# A refused webhook comes again after half a second instead of two minutes: none should be.
+# A refused webhook comes again within a second instead of minutes: none should be refused.
 TIME_SCALE = 1 / 240
 
 # Between two looks at what only asking tells.
@@ -81,10 +81,10 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a demo ended. stories are by the provider's id of the order."""
+    """How a demo ended. stories are by account and the provider's id of the request."""
 
     plan: Plan
-    stories: Mapping[str, str]
+    stories: Mapping[tuple[str, str], PlannedRequest]
     picture: Picture
     latency: Latency
     feed: Sequence[Message]
@@ -162,48 +162,45 @@ class Stage:
         self._product = product
         self._show = show
         self._shown_at = 0.0
-        self._registered: set[str] = set()
-        self.stories: dict[str, str] = {}  # by the provider's id of the order
+        self._accounts = {account.provider: account for account in processes.accounts}
+        self._registered: dict[str, int] = {}  # amounts, by reference
+        self._played: set[str] = set()
+        self.stories: dict[tuple[str, str], PlannedRequest] = {}
         self.feed = Feed(product)
         self.inbox = Inbox(sandbox)
 
     async def open(self) -> list[PlannedOrder]:
-        """Open the account at the provider and the ERP's door; return the orders to play."""
+        """Open the accounts at the providers and the ERP's door; return the orders to play."""
         keys, broken = self._processes.keys, self._plan.broken
         await self._sandbox.post("/sandbox/erp/secrets", {"secrets": [keys.erp_secret]})
         await self._sandbox.post("/sandbox/erp/behaviour", ERP_DEFECTS.get(broken or "", {}))
-        wrong_path = "/elsewhere" if broken == "refuse-webhooks" else ""
-        account = {
-            "name": ACCOUNT,
-            "api_key": keys.provider_key,
-            "project_id": PROJECT_ID,
-            "webhook_url": self._processes.webhook_url + wrong_path,
-            "faults": self._plan.webhook_faults,
-            "seed": self._plan.seed,
-            "time_scale": TIME_SCALE,
-        }
-        await self._sandbox.post("/sandbox/accounts", account)
-        return self._plan.deal(await self._sandbox.get("/sandbox/stories", list[str]))
+        for account in self._processes.accounts:
+            await self._open(account)
+        stories = await self._sandbox.get("/sandbox/stories", dict[str, list[str]])
+        return self._plan.deal({name: stories[name] for name in self._accounts})
 
     async def wait_for_first_sweep(self) -> None:
-        """Return once the product has looked through the account's list: its workers are up."""
-        while not (await self._product.get("/v1/coverage", Page[Coverage])).data[0].complete_up_to:
+        """Return once the product has looked through all lists: its workers are up."""
+        while True:
+            coverage = (await self._product.get("/v1/coverage", Page[Coverage])).data
+            waiting = {each.account for each in coverage if not each.complete_up_to}
+            if waiting <= {self._accounts["ing_payment_request"].name}:  # it has no list
+                return
             self._processes.check()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def introduce(self, order: PlannedOrder) -> None:
-        """Begin an order's story, and let the ERP register it if and when its plan says so."""
+        """Begin an order's stories, and let the ERP register it if and when its plan says so."""
         self._processes.check()
         if order.introduction is Introduction.BEFORE_REQUEST:
             await self._register(order, [])
-        provider_id = await self._create(order)
+        asked = [await self._ask(order, request) for request in order.requests]
         if order.introduction is Introduction.WITH_REQUEST:
-            request = {"account": ACCOUNT, "kind": "order", "provider_id": provider_id}
-            await self._register(order, [request])
-        if self._plan.broken == "wrong-ledger" and not self.stories:
-            unseen = {"order_id": provider_id, "amount": 1}
-            await self._sandbox.post(f"/sandbox/accounts/{ACCOUNT}/unseen", unseen)
-        self.stories[provider_id] = order.story
+            await self._register(order, asked)
+        if order.introduction is Introduction.TRACKED:
+            for request in asked:
+                await self._product.post("/v1/requests", request)
+        self._played.add(order.reference)
         if time.monotonic() - self._shown_at > LOOK_SECONDS:
             await self._look(wait_seconds=0)
 
@@ -228,20 +225,43 @@ class Stage:
                 return picture
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _create(self, order: PlannedOrder) -> str:
-        """Have the provider make an order and begin its story; return the provider's id."""
+    async def _open(self, account: DemoAccount) -> None:
+        """Open an account at its provider."""
+        settings: dict[str, object] = {
+            "name": account.name,
+            "provider": account.provider,
+            "faults": self._plan.webhook_faults,
+            "seed": self._plan.seed,
+            "time_scale": TIME_SCALE,
+            "call_limit_factor": CALL_LIMIT_FACTOR,
+            **account.settings,
+        }
+        if account.webhook_path is not None:
+            wrong_path = "/elsewhere" if self._plan.broken == "refuse-webhooks" else ""
+            settings["webhook_url"] = (
+                self._processes.product_url + account.webhook_path + wrong_path
+            )
+        await self._sandbox.post("/sandbox/accounts", settings)
+
+    async def _ask(self, order: PlannedOrder, request: PlannedRequest) -> dict[str, str]:
+        """Have a provider make a request and begin its story; return how the ERP names it."""
+        account = self._accounts[request.provider].name
         asked = {
             "reference": order.reference,
-            "story": order.story,
+            "story": request.story,
             "amount": order.amount,
             "currency": CURRENCY,
         }
-        answer = await self._sandbox.post(f"/sandbox/accounts/{ACCOUNT}/orders", asked)
-        (created,) = msgspec.json.decode(answer, type=list[Created])
-        return created.order_id
+        answer = await self._sandbox.post(f"/sandbox/accounts/{account}/requests", asked)
+        (made,) = msgspec.json.decode(answer, type=list[Made])
+        if self._plan.broken == "wrong-ledger" and not self.stories:
+            unseen = {"provider_id": made.provider_id, "amount": 1}
+            await self._sandbox.post(f"/sandbox/accounts/{account}/unseen", unseen)
+        self.stories[account, made.provider_id] = request
+        return {"account": account, "kind": made.kind, "provider_id": made.provider_id}
 
     async def _register(self, order: PlannedOrder, requests: Sequence[object]) -> None:
-        self._registered.add(order.reference)
+        self._registered[order.reference] = order.amount
         amount = {"currency": CURRENCY, "minor": order.amount}
         asked = {"reference": order.reference, "amount": amount, "requests": requests}
         await self._product.post("/v1/orders", asked)
@@ -258,7 +278,7 @@ class Stage:
         self._shown_at = time.monotonic()
         self._show(
             Score(
-                played=len(self.stories) - stats.playing,
+                played=max(0, len(self._played) - stats.playing),
                 webhooks=stats.webhooks.sent,
                 transitions=transitions_by_cause(self.feed.messages).total(),
                 notifications=len(self.inbox.arrivals),
@@ -273,6 +293,6 @@ class Stage:
         requests = await self._product.pages("/v1/requests", Page[State])
         orders = await self._product.pages("/v1/orders", Page[State])
         endpoints = await self._product.get("/v1/endpoints", Page[Endpoint])
-        drifting = find_drift(truths, requests, orders, registered=frozenset(self._registered))
+        drifting = find_drift(truths, requests, orders, registered=self._registered)
         backlog = sum(endpoint.backlog for endpoint in endpoints.data)
         return Picture(stats, len(requests), len(orders), drifting, backlog)

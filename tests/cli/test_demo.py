@@ -12,14 +12,31 @@ from typing import Any
 import httpx
 import pytest
 
-from service.cli.demo_api import Arrival, Message, MessageData, Truth, Webhooks
+from service.cli.demo_api import (
+    Amount,
+    Arrival,
+    Message,
+    MessageData,
+    State,
+    Truth,
+    Webhooks,
+)
 from service.cli.demo_checks import (
     check_sequence,
     check_told_once,
     check_webhooks,
-    order_status,
+    find_drift,
+    order_standing,
 )
-from service.cli.demo_plan import BREAKS, Introduction, Plan, parse_faults
+from service.cli.demo_plan import (
+    BREAKS,
+    NO_REQUESTS,
+    UNTOLD,
+    Introduction,
+    Plan,
+    PlannedRequest,
+    parse_faults,
+)
 from service.cli.demo_processes import Child
 from service.errors import Unavailable
 from tests.cli.command import settled
@@ -86,11 +103,19 @@ def arrived(message: Message, **changes: Any) -> Arrival:
     return Arrival(**{**ordinary, **changes})
 
 
-def truth(status: str, *, amount: int = 4000, **others: Any) -> Truth:
-    ordinary = {"received": 0, "refunded": 0, "taken_back": 0, "final": True}
-    return Truth(
-        provider_id="id", reference="INV-1", amount=amount, status=status, **{**ordinary, **others}
-    )
+def truth(status: str, **others: Any) -> Truth:
+    ordinary = {
+        "account": "ginger-demo",
+        "provider_id": "id",
+        "reference": "INV-1",
+        "received": 0,
+        "refunded": 0,
+        "taken_back": 0,
+        "booked": 0,
+        "final": True,
+        "direction": "in",
+    }
+    return Truth(status=status, **{**ordinary, **others})
 
 
 @pytest.fixture(scope="module")
@@ -211,14 +236,49 @@ def test_faults_that_are_not_named_are_off() -> None:
     assert parse_faults("") == {}
 
 
-def test_every_story_is_played_before_any_comes_again() -> None:
-    stories = ["paid", "expired", "refund"]
-    dealt = Plan(8, 1, {}).deal(stories)
+STORIES = {
+    "ginger": ["paid", "expired", "refund", "link_created"],
+    "gocardless": ["paid", "mandate_only"],
+    "ing_payment_request": ["paid", "expired"],
+    "payment_requests_v2": ["settled"],
+}
+PACK = [PlannedRequest(provider, name) for provider in STORIES for name in STORIES[provider]]
 
-    assert sorted(order.story for order in dealt[:3]) == sorted(stories)
-    assert sorted(order.story for order in dealt[3:6]) == sorted(stories)
+
+def test_every_story_is_played_before_any_comes_again() -> None:
+    dealt = Plan(40, 1, {}).deal(STORIES)
+    requests = [request for order in dealt for request in order.requests]
+
+    assert len(dealt) == 40
+    assert sorted(requests[: len(PACK)], key=repr) == sorted(PACK, key=repr)
+    assert dealt == Plan(40, 1, {}).deal(STORIES) != Plan(40, 2, {}).deal(STORIES)
+
+
+def test_what_nobody_can_tell_of_is_registered_and_what_is_none_of_the_erps_is_not() -> None:
+    dealt = Plan(400, 1, {}).deal(STORIES)
+
+    def introductions(fits: Callable[[PlannedRequest], bool]) -> set[Introduction]:
+        return {order.introduction for order in dealt if any(map(fits, order.requests))}
+
+    registered = {Introduction.WITH_REQUEST}
+    assert introductions(lambda request: request in UNTOLD) == registered
+    assert introductions(lambda request: request.provider == "ing_payment_request") == registered
+    assert introductions(lambda request: request in NO_REQUESTS) == {Introduction.DISCOVERY}
+    assert introductions(lambda request: request.provider == "payment_requests_v2") == {
+        Introduction.TRACKED,
+        Introduction.DISCOVERY,
+    }
     assert {order.introduction for order in dealt} == set(Introduction)
-    assert dealt == Plan(8, 1, {}).deal(stories) != Plan(8, 2, {}).deal(stories)
+
+
+def test_two_requests_of_one_order_are_at_two_providers_and_both_ask_for_money() -> None:
+    shared = [order for order in Plan(400, 1, {}).deal(STORIES) if len(order.requests) > 1]
+
+    assert shared
+    for order in shared:
+        assert len({request.provider for request in order.requests}) == 2
+        assert "payment_requests_v2" not in {request.provider for request in order.requests}
+        assert not NO_REQUESTS & set(order.requests)
 
 
 @pytest.mark.parametrize(
@@ -265,24 +325,89 @@ def test_a_webhook_must_be_taken_in_the_end(counts: dict[str, int], holds: bool)
     assert check_webhooks(Webhooks(**{**quiet, **counts})).ok is holds
 
 
+PAID, EXPIRED = truth("paid", received=4000), truth("expired")
+
+
 @pytest.mark.parametrize(
-    ("seen", "registered", "status"),
+    ("parts", "amount", "status"),
     [
-        (truth("open", final=False), True, "unpaid"),
-        (truth("authorising", final=False), True, "processing"),
-        (truth("expired"), False, "closed"),
-        (truth("paid", received=4000), True, "paid"),
-        (truth("paid", received=8000), True, "overpaid"),
-        (truth("paid", received=8000), False, "paid"),
-        (truth("part_paid", received=1000), True, "part_paid"),
-        (truth("part_paid", received=1000), False, "part_paid"),
-        (truth("paid", received=4000, refunded=1000), True, "part_refunded"),
-        (truth("paid", received=4000, refunded=1000), False, "paid"),
-        (truth("reversed", received=4000, refunded=4000), True, "refunded"),
-        (truth("reversed", received=4000, refunded=4000, taken_back=1), False, "reversed"),
+        ([], 4000, "unpaid"),
+        ([truth("open", final=False)], 4000, "unpaid"),
+        ([truth("authorising", final=False), EXPIRED], 4000, "processing"),
+        ([EXPIRED], None, "closed"),
+        ([EXPIRED, truth("open", final=False)], 4000, "unpaid"),
+        ([PAID, EXPIRED], 4000, "paid"),
+        ([truth("settled", received=4000, booked=4000)], 4000, "settled"),
+        ([truth("settled", received=4000, booked=4000)], None, "settled"),
+        ([PAID, truth("settled", received=4000, booked=4000)], 8000, "paid"),
+        ([PAID, PAID], 4000, "overpaid"),
+        ([PAID, truth("reversed", received=4000, refunded=4000)], 4000, "paid"),
+        ([truth("paid", received=8000)], None, "paid"),
+        ([truth("part_paid", received=1000)], 4000, "part_paid"),
+        ([truth("part_paid", received=1000)], None, "part_paid"),
+        ([truth("paid", received=4000, refunded=1000)], 4000, "part_refunded"),
+        ([truth("paid", received=4000, refunded=1000)], None, "paid"),
+        ([truth("reversed", received=4000, refunded=4000)], 4000, "refunded"),
+        ([truth("reversed", received=4000, refunded=4000, taken_back=1)], None, "reversed"),
     ],
 )
-def test_an_orders_status_follows_from_the_truth_about_its_request(
-    seen: Truth, registered: bool, status: str
+def test_an_orders_status_follows_from_the_truth_about_its_requests(
+    parts: list[Truth], amount: int | None, status: str
 ) -> None:
-    assert order_status(seen, registered=registered) == status
+    assert order_standing(parts, amount=amount).status == status
+
+
+def known(told: Truth, **others: Any) -> State:
+    """What a product that knows the truth tells of a request."""
+    amounts = {
+        name: Amount(getattr(told, name))
+        for name in ("received", "refunded", "taken_back", "booked")
+    }
+    ordinary = {
+        "id": "prq_1",
+        "status": told.status,
+        "account": told.account,
+        "reference": told.reference,
+        "provider_id": told.provider_id,
+        "final": told.final,
+    }
+    return State(**{**ordinary, **amounts, **others})
+
+
+ORDER = known(PAID, id="ord_1", account="", provider_id="", final=None)
+
+
+def test_nothing_drifts_where_the_product_knows_the_truth() -> None:
+    assert find_drift([PAID], [known(PAID)], [ORDER], registered={"INV-1": 4000}) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"status": "open"}, "request"),
+        ({"final": False}, "request"),
+        ({"booked": Amount(1)}, "request"),
+        ({"account": "another"}, "request"),
+    ],
+)
+def test_each_difference_about_a_request_is_drift(changes: dict[str, Any], what: str) -> None:
+    drifting = find_drift([PAID], [known(PAID, **changes)], [ORDER], registered={})
+
+    assert {drift.what for drift in drifting} == {what}
+
+
+def test_an_order_that_the_product_does_not_know_or_invents_is_drift() -> None:
+    invented = known(PAID, reference="INV-2", account="", provider_id="", final=None)
+
+    drifting = find_drift([PAID], [known(PAID)], [invented], registered={})
+
+    assert [(drift.reference, drift.what) for drift in drifting] == [
+        ("INV-1", "order"),
+        ("INV-2", "order"),
+    ]
+
+
+def test_outgoing_money_counts_for_no_order() -> None:
+    sent = truth("settled", received=100, booked=100, reference=None, direction="out")
+
+    assert find_drift([sent], [known(sent)], [], registered={}) == []
