@@ -315,6 +315,17 @@ async def test_a_failure_that_is_retried_costs_nothing_and_ends_paid(world: Worl
     assert {move[4] for move in await world.moves()} == {False}
 
 
+async def test_a_failure_for_good_is_left_when_the_payee_retries(world: World) -> None:
+    failed = at(5, "failed", details={"cause": "insufficient_funds", "will_attempt_retry": False})
+    world.shows(payment("failed"), failed)
+    await world.told(step("fulfilled"))
+    world.shows(payment("submitted"), failed)
+    await world.told(at(6, "resubmission_requested", details={"cause": "payment_retried"}))
+
+    assert [move[0] for move in await world.moves()] == ["failed", "processing"]
+    assert await world.rows("select attention from requests") == [([],)]
+
+
 async def test_a_request_for_a_mandate_alone_is_set_aside_and_told_to_nobody(world: World) -> None:
     world.wire.bodies = {HERE: billing_request(payment_request=None, links={})}
     await world.told(step("fulfilled"))

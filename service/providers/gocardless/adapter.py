@@ -37,6 +37,7 @@ from service.providers.gocardless.shapes import (
 from service.providers.gocardless.verdict import (
     KEEPS_MONEY,
     Past,
+    is_retried,
     needs_past,
     past_of,
     with_payment,
@@ -136,6 +137,7 @@ class GoCardless:
             attention=_attention(facts),
             # What events have a say in, no list shows.
             listing=None if past else _listing(asked, payment),
+            retried=payment is not None and is_retried(status, known),
         )
 
     def list_page(self, since: datetime, until: datetime, cursor: str | None) -> Exchange[Page]:

@@ -5,7 +5,7 @@ its past. Source: STATUSES.md, section 2; fact sheet gocardless, sections 3, 4 a
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -31,12 +31,13 @@ _CAUSE = re.compile(r"[a-z0-9_]{1,100}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """When money last came and last went, None where no event shows it, and why it went.
+    """When money last came, was paid out and went, None where no event shows it, and why it went.
 
     will_retry is None where the provider does not say.
     """
 
     came_at: datetime | None = None
+    paid_out_at: datetime | None = None
     went_at: datetime | None = None
     will_retry: bool | None = None
     cause: str | None = None
@@ -45,6 +46,12 @@ class Past:
     def is_gone(self) -> bool:
         """Whether the newest of these events is one by which money goes."""
         return self.went_at is not None and (self.came_at is None or self.went_at >= self.came_at)
+
+    @property
+    def came_again(self) -> bool:
+        """Whether it went after it had been paid out, and is back without being paid out again."""
+        is_behind = self.went_at and (self.paid_out_at is None or self.went_at > self.paid_out_at)
+        return bool(is_behind) and not self.is_gone
 
 
 def needs_past(status: Status, known: Facts | None) -> bool:
@@ -55,7 +62,18 @@ def needs_past(status: Status, known: Facts | None) -> bool:
     """
     if status in ENDS_BADLY or known is None:
         return status in ENDS_BADLY
-    return known.taken_back > 0 or (known.received > 0 and status not in KEEPS_MONEY)
+    lacks_payout = status is Status.PAID and known.booked > 0
+    lacks_money = status not in KEEPS_MONEY and known.received > 0
+    return known.taken_back > 0 or lacks_payout or lacks_money or is_retried(status, known)
+
+
+def is_retried(status: Status, known: Facts | None) -> bool:
+    """Return whether a payment that had failed reads otherwise: only a retry brings that about.
+
+    It may come by itself or from the payee, after a failure for good as well.
+    Source: STATUSES.md, section 2, point 3.
+    """
+    return known is not None and known.status is Status.FAILED and status is not Status.FAILED
 
 
 def past_of(events: Sequence[EventItem], payment_id: str) -> Past:
@@ -65,14 +83,16 @@ def past_of(events: Sequence[EventItem], payment_id: str) -> Past:
         for event in events
         if event.resource_type == "payments" and event.links.payment == payment_id
     ]
+    came_at = _newest_of(own, COMES)
+    paid_out_at = _newest_of(own, {"paid_out"})
     goings = [event for event in own if event.action in GOES]
-    came_at = max((_moment_of(event) for event in own if event.action in COMES), default=None)
     if not goings:
-        return Past(came_at)
+        return Past(came_at, paid_out_at)
     newest = max(goings, key=_moment_of)
     cause, will_retry = newest.detail("cause"), newest.detail("will_attempt_retry")
     return Past(
         came_at,
+        paid_out_at,
         went_at=_moment_of(newest),
         will_retry=will_retry if isinstance(will_retry, bool) else None,
         cause=cause if isinstance(cause, str) and _CAUSE.fullmatch(cause) else None,
@@ -135,15 +155,16 @@ def with_payment(
 def _is_older(status: Status, past: Past, known: Facts | None) -> bool:
     """Return whether the answer is from before what we know: replicas lag, no answer has a version.
 
-    No payment loses its payout but by being taken back, and what comes after an ending, or ends
-    after all, shows in the events. A status before all money needs no rule here: the money that
-    is missing in it is what refuses it later on.
+    What comes after an ending, or ends after all, shows in the events, and no payment loses its
+    payout but by being taken back; once that is cancelled it may read confirmed, as the target is
+    not documented (section 4). A status before all money needs no rule here: the money that is
+    missing in it is what refuses it later on.
     """
     if status in ENDS_BADLY:
         return past.went_at is not None and not past.is_gone
     if status in BRINGS_MONEY and known is not None and known.taken_back > 0:
         return past.is_gone
-    return status is Status.PAID and known is not None and known.booked > 0
+    return status is Status.PAID and known is not None and known.booked > 0 and not past.came_again
 
 
 def _was_collected(payment: Payment, status: Status, past: Past, known: Facts | None) -> bool:
@@ -155,11 +176,11 @@ def _was_collected(payment: Payment, status: Status, past: Past, known: Facts | 
     had_money = known is not None and known.received > 0
     if status in BRINGS_MONEY or status is Status.REVERSED or payment.was_collected:
         return True  # only what was collected can be charged back
-    if status is Status.FAILED:
-        return had_money or past.came_at is not None
     if status in KEEPS_MONEY:
         return had_money
-    return had_money and (past.is_gone or (known is not None and known.taken_back > 0))
+    has_come = had_money or past.came_at is not None
+    is_taken_back = past.is_gone or (known is not None and known.taken_back > 0)
+    return has_come and (is_taken_back or status is Status.FAILED)
 
 
 def _is_over(payment: Payment, past: Past) -> bool:
@@ -172,6 +193,10 @@ def _is_over(payment: Payment, past: Past) -> bool:
         return False
     will_retry = payment.retry_if_possible if past.will_retry is None else past.will_retry
     return will_retry is False
+
+
+def _newest_of(events: Sequence[EventItem], actions: Collection[str]) -> datetime | None:
+    return max((_moment_of(event) for event in events if event.action in actions), default=None)
 
 
 def _moment_of(event: EventItem) -> datetime:
