@@ -52,6 +52,7 @@ def test_the_list_is_one_of_events_in_a_window_of_utc_times() -> None:
     found, request = page(None, events(event(), step("flow_visited", id="EV02")))
 
     assert request.url.path == "/events"
+    assert request.headers["gocardless-version"] == "2015-07-06"
     assert dict(request.url.params) == {
         "created_at[gte]": "2025-03-03T08:05:00.000Z",
         "created_at[lt]": "2025-03-03T09:05:00.000Z",
@@ -169,6 +170,7 @@ def test_all_requests_are_looked_through_and_then_all_payments() -> None:
         payments(payment(id="PM2")),
     ):
         found, request = look(cursor, body)
+        assert request.headers["gocardless-version"] == "2015-07-06"
         walked += [
             (request.url.path, dict(request.url.params), [i.provider_id for i in found.items])
         ]
