@@ -56,7 +56,7 @@ def test_a_list_is_walked_by_page_numbers_to_its_last_page() -> None:
     ids, paths = walk(pages)
 
     assert ids == [str(number) for number in range(100, 125)]
-    assert paths == [f"{LIST}?client_account_id=123&page={n}&per_page=100" for n in (1, 2, 3)]
+    assert paths == [f"{LIST}?client_account_id=123&page={n}&per_page=50" for n in (1, 2, 3)]
 
 
 @pytest.mark.parametrize(
