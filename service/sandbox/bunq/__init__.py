@@ -1,0 +1,1 @@
+"""A fake bunq: request inquiries, the payments behind them, callbacks. Source: fact sheet bunq."""
