@@ -5,35 +5,25 @@ postponed or set aside.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
 
-from service.domain.lifecycle import Contradiction, NoChange, Stale, Transition, Verdict, advance
-from service.domain.request import Key, Observation, ObservedBy, PaymentRequest
+from service.domain.lifecycle import Contradiction, NoChange, Stale, Transition, Verdict
+from service.domain.request import Key, Kind, Observation, ObservedBy, PaymentRequest
+from service.flow.compare import Compared, Judged, compare
 from service.flow.look import Look, SyncParts, pause_after
-from service.flow.record import Cause, Moved, record_moves, roll_up_orders
+from service.flow.parts import named_in, taken_over
+from service.flow.record import Moved, record_moves, roll_up_orders
 from service.flow.rest import SetDown, Watch, rest_after, set_down
 from service.providers import LagsBehind
 from service.storage.due import Claimed, Rest
 from service.storage.history import ObservationRow
-from service.storage.identifiers import new_id
 from service.storage.unit_of_work import Work, unit_of_work
 from service.telemetry import metrics
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A look with an observation, the request it was compared with, and the verdict."""
-
-    look: Look
-    seen: Observation
-    request: PaymentRequest
-    verdict: Verdict
-    cause: Cause
 
 
 async def judge(looks: Sequence[Look], parts: SyncParts) -> None:
@@ -55,12 +45,17 @@ async def judge(looks: Sequence[Look], parts: SyncParts) -> None:
             if not _is_welcome(look, parts)
         ]
         requests = await _lock(work, welcome, downs)
-        judged = [_compare(look, requests[look.claimed.key], at) for look in welcome]
-        moves = await _write(judged, work, parts, at)
-        await _flag(work, downs, requests)
+        # After the locks: what another batch said of these requests meanwhile is seen.
+        owners = await work.requests.owners(key for key in requests if key.kind is Kind.ORDER)
+        compared = compare(welcome, requests, owners, at=at)
+        passed_on = [set_down(look, plan=parts.plan, pauses=pauses) for look in compared.passed_on]
+        await work.requests.unmake(down.rest.claimed.key for down in passed_on)
+        moves = await _write(compared, work, parts, at)
+        await _flag(work, downs, {k: r for k, r in requests.items() if k not in compared.owners})
+        downs += passed_on
         await _trigger(work, ours, downs)
-        await _wake_parts(work, judged)
-        rests = [_rest(j, parts, at) for j in judged]
+        await _wake_parts(work, compared.judged)
+        rests = [_rest(j, parts, at) for j in compared.judged]
         await work.due.rest([*rests, *(down.rest for down in downs)])
     parts.recorded()
     _tell(looks, held, moves)
@@ -81,65 +76,66 @@ def _is_welcome(look: Look, parts: SyncParts) -> bool:
 async def _lock(
     work: Work, welcome: Sequence[Look], downs: Sequence[SetDown]
 ) -> dict[Key, PaymentRequest]:
-    """Make what is new, then lock everything this batch touches in one statement, by key."""
-    await work.requests.make(look.claimed.key for look in welcome)
+    """Make what is new, then lock everything this batch touches in one statement, by key.
+
+    That holds what was recorded of the parts that are named.
+    """
+    keys = [look.claimed.key for look in welcome]
+    await work.requests.make(keys)
+    named = [
+        part
+        for look in welcome
+        if isinstance(look.answer, Observation)
+        for part in named_in(look.claimed.key, look.answer)
+    ]
     flagged = [down.rest.claimed.key for down in downs if down.flag]
-    return await work.requests.lock([*(look.claimed.key for look in welcome), *flagged])
+    return await work.requests.lock([*keys, *named, *flagged])
 
 
-def _compare(look: Look, request: PaymentRequest, at: datetime) -> Judged:
-    seen = look.answer
-    assert isinstance(seen, Observation), "only welcome looks are compared"
-    verdict = advance(request, seen, lease_no=look.claimed.lease_no)
-    cause = Cause(
-        observed_by=ObservedBy(look.claimed.observed_by),
-        observed_at=look.read_at or at,
-        observation_id=new_id("obs"),
-        answer_sha256=look.sha256,
-        lease_no=look.claimed.lease_no,
-    )
-    return Judged(look, seen, request, verdict, cause)
+async def _write(compared: Compared, work: Work, parts: SyncParts, at: datetime) -> list[Moved]:
+    """Write transitions with their messages, quiet changes, evidence and order roll-ups.
 
-
-async def _write(
-    judged: Sequence[Judged], work: Work, parts: SyncParts, at: datetime
-) -> list[Moved]:
-    """Write transitions with their messages, quiet changes, evidence and order roll-ups."""
+    What was told of a part is taken back after the message of the request that has it: money is
+    told twice for a moment rather than not at all.
+    """
+    judged = compared.judged
     orders = await _orders_by_reference(judged, work)
+    steps = [(_linked(j.verdict, orders), j) for j in judged if isinstance(j.verdict, Transition)]
+    steps += [(step, j) for part, j in compared.parts if (step := taken_over(part)) is not None]
     moves = [
-        Moved(
-            _linked(j.verdict, orders),
-            j.cause,
-            parts.accounts[j.look.claimed.account].section.provider,
-        )
-        for j in judged
-        if isinstance(j.verdict, Transition)
+        Moved(step, j.cause, parts.accounts[j.look.claimed.account].section.provider)
+        for step, j in steps
     ]
     moved = await record_moves(work, moves, endpoints=parts.endpoints, at=at)
     quiet = [request for j in judged if (request := _quietly(j)) is not None]
     await work.requests.save([*moved, *quiet])
-    await _keep_evidence(judged, work)
-    touched = [(request, move.cause) for request, move in zip(moved, moves, strict=True)]
-    touched += [(j.request, j.cause) for j in judged if _matters_to_order(j)]
+    await _keep_evidence(compared, work, news={j.cause.observation_id for _, j in steps})
+    touched = [(request.order_id, move.cause) for request, move in zip(moved, moves, strict=True)]
+    touched += [(order_id, j.cause) for j in judged for order_id in _orders_concerned(j)]
+    touched += [(part.order_id, j.cause) for part, j in compared.new_parts]
     await roll_up_orders(
         work,
-        {request.order_id: cause.observed_by for request, cause in touched if request.order_id},
+        {order_id: cause.observed_by for order_id, cause in touched if order_id},
         endpoints=parts.endpoints,
         at=at,
     )
     return moves
 
 
-def _matters_to_order(judged: Judged) -> bool:
-    """Return whether a look that is no news about the request may be news about its order.
+def _orders_concerned(judged: Judged) -> set[str | None]:
+    """Return the orders that a look may be news about although it is none about its request.
 
-    That a request has ended, or what it asks for, changes what its order adds up to.
+    That a request has ended, or what it asks for, changes what its order adds up to; and a
+    request that inherits its part's order leaves another.
     """
+    before = judged.request
     match judged.verdict:
-        case NoChange(after=after):
-            return after.facts != judged.request.facts
-        case Transition() | Contradiction() | Stale():
-            return False
+        case NoChange(after=after) if after.facts != before.facts:
+            return {before.order_id, after.order_id}
+        case NoChange(after=after) | Transition(after=after) if after.order_id != before.order_id:
+            return {before.order_id, after.order_id}
+        case _:
+            return set()
 
 
 async def _orders_by_reference(judged: Sequence[Judged], work: Work) -> dict[str, str]:
@@ -172,8 +168,12 @@ def _quietly(judged: Judged) -> PaymentRequest | None:
             return None
 
 
-async def _keep_evidence(judged: Sequence[Judged], work: Work) -> None:
-    """Keep each read with the hash of its raw answer; the answer itself only where it is news."""
+async def _keep_evidence(compared: Compared, work: Work, *, news: set[str]) -> None:
+    """Keep each read with the hash of its raw answer.
+
+    The answer itself is kept where it is no confirmation of what we know: news are the
+    observations with a transition.
+    """
     await work.history.append_observations(
         [
             ObservationRow(
@@ -185,12 +185,12 @@ async def _keep_evidence(judged: Sequence[Judged], work: Work) -> None:
                 observed_by=j.cause.observed_by,
                 verdict=_word(j.verdict),
                 answer_sha256=j.cause.answer_sha256,
-                answer=None if isinstance(j.verdict, NoChange) else j.look.evidence,
+                answer=j.look.evidence if j.cause.observation_id in news or not j.is_good else None,
             )
-            for j in judged
+            for j in compared.judged
         ]
     )
-    await work.requests.relate([(j.request, item) for j in judged for item in j.seen.related])
+    await work.requests.relate(compared.related)
 
 
 def _word(verdict: Verdict) -> str:
@@ -248,7 +248,7 @@ def _rest(judged: Judged, parts: SyncParts, at: datetime) -> Rest:
         judged.verdict,
         seen=judged.seen,
         request=judged.request,
-        watch=Watch(parts.plan, at, looks),
+        watch=Watch(parts.plan, at, looks, calls=judged.look.calls),
     )
 
 
@@ -258,6 +258,7 @@ async def _wake_parts(work: Work, judged: Sequence[Judged]) -> None:
         Key(j.request.key.account, item.kind, item.provider_id)
         for j in judged
         for item in j.seen.related
+        if item.related_as in ("payment", "attempt")
     )
 
 

@@ -107,7 +107,7 @@ class OrdersTable:
             return await cursor.fetchone()
 
     async def members(self, ids: Iterable[str]) -> dict[str, list[Member]]:
-        """Return the requests of each order, by request id.
+        """Return the requests of each order, by request id; not those that are parts of others.
 
         Run it after the statement that locked the orders, never in the same one: only a new
         snapshot shows what the last holder of the lock committed.
@@ -116,7 +116,15 @@ class OrdersTable:
         members: dict[str, list[Member]] = defaultdict(list)
         async with self._connection.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(
-                "select * from requests where order_id = any(%b) order by id", [listed]
+                """
+                select * from requests as r
+                 where order_id = any(%b)
+                   and not exists (select from related as part
+                                    where (part.account, part.kind, part.provider_id)
+                                          = (r.account, r.kind, r.provider_id))
+                 order by id
+                """,
+                [listed],
             )
             for row in await cursor.fetchall():
                 request = request_of(row)

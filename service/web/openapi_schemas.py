@@ -99,6 +99,7 @@ _OBJECTS: Final[dict[str, Schema]] = {
             "order_id": nullable(TEXT),
             "provider_status": nullable(TEXT),
             "reason": nullable(TEXT),
+            "part_of": nullable(TEXT),
             "sequence": COUNT,
             "parked": nullable(TEXT),
             "attention": array(TEXT),

@@ -72,6 +72,33 @@ async def test_an_order_shows_its_requests_in_brief(pool: Pool) -> None:
     assert shown["updated_at"] == "2026-11-20T14:31:02.418Z"
 
 
+async def test_a_part_of_another_request_is_shown_as_such_and_not_under_its_order(
+    pool: Pool,
+) -> None:
+    order = await insert_order(pool, "INV-1")
+    link = await insert_request(pool, "a-link", kind="payment_link", order_id=order)
+    attempt = await insert_request(pool, "an-attempt", order_id=order)
+    await insert(
+        pool,
+        "related",
+        account="ginger-nl",
+        kind="order",
+        provider_id="an-attempt",
+        request_id=link,
+        related_as="attempt",
+    )
+
+    shown = await find_order(pool, "INV-1")
+    listed = await list_requests(pool, RequestFilter(), after=None, limit=10)
+    whole = await find_request(pool, link)
+
+    assert shown is not None
+    assert [brief["id"] for brief in shown["requests"]] == [link]
+    assert {each["id"]: each["part_of"] for each in listed.items} == {link: None, attempt: link}
+    assert whole is not None
+    assert whole["part_of"] is None
+
+
 async def test_pages_of_a_list_hold_every_row_once_although_times_are_equal(pool: Pool) -> None:
     for number in range(5):
         await insert_request(pool, f"r{number}")

@@ -35,16 +35,21 @@ class RequestFilter:
     updated_since: datetime | None = None
 
 
+_SELECT = sql.SQL(
+    """
+    select *, (select attention from orders where orders.id = order_id) as order_attention,
+           (select request_id from related
+             where (related.account, related.kind, related.provider_id)
+                   = (requests.account, requests.kind, requests.provider_id)) as part_of
+      from requests
+    """
+)
+
+
 async def find_request(pool: Pool, request_id: str) -> Json | None:
     """Return the request with this id, or None."""
     async with reading(pool) as cursor:
-        await cursor.execute(
-            """
-            select *, (select attention from orders where orders.id = order_id) as order_attention
-              from requests where id = %s
-            """,
-            [request_id],
-        )
+        await cursor.execute(_SELECT + sql.SQL("where id = %s"), [request_id])
         row = await cursor.fetchone()
     return _show(row) if row else None
 
@@ -62,23 +67,28 @@ async def list_requests(
         ("updated_at >= %s", chosen.updated_since),
         beyond(walk.beyond, after),
     )
-    query = sql.SQL(
-        """
-        select *, (select attention from orders where orders.id = order_id) as order_attention
-          from requests {where} order by {order} limit %s
-        """
-    ).format(where=where, order=walk.order)
+    ending = sql.SQL("{where} order by {order} limit %s").format(where=where, order=walk.order)
     async with reading(pool) as cursor:
-        await cursor.execute(query, [*values, limit + 1])
+        await cursor.execute(_SELECT + ending, [*values, limit + 1])
         rows = await cursor.fetchall()
     return page_of(rows, limit, ordered_by="updated_at", show=_show)
 
 
 async def brief_requests(pool: Pool, order_ids: Sequence[str]) -> Mapping[str, list[Json]]:
-    """Return the requests of each order, in brief and in the order we first saw them."""
+    """Return the requests of each order, in brief and in the order we first saw them.
+
+    What turned out to be a part of another request counts there and is left out.
+    """
     async with reading(pool) as cursor:
         await cursor.execute(
-            "select * from requests where order_id = any(%b) order by first_seen_at, id",
+            """
+            select * from requests as r
+             where order_id = any(%b)
+               and not exists (select from related as part
+                                where (part.account, part.kind, part.provider_id)
+                                      = (r.account, r.kind, r.provider_id))
+             order by first_seen_at, id
+            """,
             [list(order_ids)],
         )
         briefs: dict[str, list[Json]] = defaultdict(list)
@@ -115,6 +125,7 @@ def _show(row: DictRow) -> Json:
         "order_id": row["order_id"],
         "provider_status": row["provider_status"],
         "reason": row["reason"],
+        "part_of": row["part_of"],
         "sequence": row["sequence"],
         "parked": row["parked"],
         "attention": sorted(from_order.union(row["attention"])),
