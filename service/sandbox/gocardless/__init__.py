@@ -1,0 +1,1 @@
+"""A fake GoCardless: billing requests, the payments they create, events and webhooks."""
