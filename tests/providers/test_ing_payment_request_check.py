@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.domain.request import Kind, Observation, Unmapped
@@ -139,6 +139,15 @@ def test_a_request_for_a_token_never_carries_the_one_before() -> None:
     assert "authorization" not in ing().authorise(asked, BEARER).headers
 
 
+def test_nothing_is_created_so_no_purchase_id_amount_or_limit_of_ours_can_be_refused() -> None:
+    _, checking = run(ing().check(None), answers())
+    _, logging_in = run(ing().open_session({}), answers())
+    reading = [next(ing().read(Kind.PAYMENT_REQUEST, REQUEST, None))]
+    sent = {(one.method, one.url.path) for one in [*checking, *logging_in, *reading]}
+
+    assert {path for method, path in sent if method != "GET"} == {TOKEN}
+
+
 def test_the_words_of_the_sheet_are_the_words_of_the_table() -> None:
     assert set(STATUSES["payment_request"]) == set(
         words_of("ing_payment_request", "payment_request")
@@ -177,6 +186,7 @@ BODIES = (
 ERRORS = st.sampled_from([None, FORBIDDEN, REFUSED, Unreadable("http_400"), Unavailable("x")])
 
 
+@settings(deadline=None)  # a key is read and used in each example
 @given(st.lists(BODIES | ERRORS, min_size=3, max_size=3), st.booleans())
 def test_any_answers_to_a_check_end_in_findings_or_an_error_of_ours(
     given_answers: list[bytes | SettledError | None], signs: bool

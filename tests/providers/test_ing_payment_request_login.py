@@ -194,6 +194,6 @@ def test_a_client_id_that_fits_no_header_stops_the_start() -> None:
         configured('client_id = "a\\"b"')
 
 
-def test_it_can_be_polled_and_nothing_else() -> None:
+def test_it_is_polled_because_no_webhook_ever_comes_and_there_is_no_list() -> None:
     assert isinstance(ing(), NeedsSession)
     assert not isinstance(ing(), SendsWebhooks | HasList)
