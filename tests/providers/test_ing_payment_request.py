@@ -67,12 +67,20 @@ def test_fulfilled_without_visible_payments_is_flagged_and_read_again() -> None:
     assert (observation.facts.status, observation.facts.final) == (Status.PROCESSING, False)
 
 
-def test_an_invoice_that_can_be_paid_twice_and_is_shows_as_more_than_asked() -> None:
-    unlimited = request(maximumAllowedPayments=None, maximumReceivableAmount=None)
-    observation = seen(unlimited, payment(124.95, 1), payment(124.95, 2))
+def test_an_invoice_paid_twice_is_more_than_asked() -> None:
+    observation = seen(request(), payment(124.95, 1), payment(124.95, 2))
 
     assert observation.attention == {"more_than_asked"}
     assert (observation.facts.amount, observation.facts.received) == (12495, 24990)
+
+
+def test_an_invoice_without_maxima_is_to_be_closed_before_it_is_paid_twice() -> None:
+    unlimited = {"maximumAllowedPayments": None, "maximumReceivableAmount": None}
+
+    assert seen(request(**unlimited), payment(24.95)).attention == frozenset()
+    assert seen(request(**unlimited), payment(124.95)).attention == {"can_be_paid_again"}
+    assert seen(request(**unlimited, status="closed"), payment(124.95)).attention == frozenset()
+    assert seen(request(), payment(124.95)).attention == frozenset()
 
 
 def test_a_payment_listed_twice_counts_once() -> None:
@@ -82,6 +90,18 @@ def test_a_payment_listed_twice_counts_once() -> None:
 def test_a_payment_with_two_amounts_is_unreadable() -> None:
     with pytest.raises(Unreadable):
         seen(request(), payment(24.95), payment(24.96))
+
+
+@pytest.mark.parametrize("number", [" 1", "1 ", "1\n", "", "\u00a01", "1\u200b"])
+def test_a_payment_whose_number_may_be_anothers_in_disguise_is_unreadable(number: str) -> None:
+    with pytest.raises(Unreadable):
+        seen(request(), payment(24.95, transactionId=number))
+
+
+@pytest.mark.parametrize("body", [request(), request(status="fulfilled")])
+def test_a_payment_of_nothing_is_unreadable(body: dict[str, Any]) -> None:
+    with pytest.raises(Unreadable):
+        seen(body, payment(0))
 
 
 def test_the_deprecated_list_in_the_request_is_not_looked_at() -> None:
@@ -198,9 +218,10 @@ def test_an_amount_left_to_the_payers_is_paid_once_a_maximum_is_reached() -> Non
     assert at(7.5, status="fulfilled", **free) == (Status.PAID, 750, True)
 
 
-def test_a_request_without_any_amount_is_unreadable() -> None:
+@pytest.mark.parametrize("amount", [None, euros(0)])
+def test_a_request_without_any_amount_is_unreadable(amount: dict[str, Any] | None) -> None:
     with pytest.raises(Unreadable):
-        seen(request(fixedAmount=None, maximumReceivableAmount=None))
+        seen(request(fixedAmount=amount, maximumReceivableAmount=None))
 
 
 # Amounts (section 1, fact 6)

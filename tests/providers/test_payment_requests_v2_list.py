@@ -67,6 +67,7 @@ def test_a_list_is_walked_by_page_numbers_to_its_last_page() -> None:
         {"data": [], "meta": None},
         {"data": [], "meta": {"page": 1}},
         {"data": [], "meta": {"records": 21, "per_page": 10, "page": 1, "pages": 2}},
+        {"data": [], "meta": {"records": 21, "per_page": 10, "page": 1, "pages": 10**9}},
         {"meta": {"page": 1, "pages": 1}},
         [],
     ],

@@ -15,6 +15,8 @@ from service.errors import Unreadable
 T = TypeVar("T")
 Number = int | Decimal
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+# Without blanks: payments are told apart by it.
+TransactionId = Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]{1,100}\Z")]
 # Visible ASCII: it goes into a header as it is.
 Token = Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]{1,8192}\Z")]
 
@@ -40,12 +42,17 @@ class Registration(msgspec.Struct, frozen=True):
 
 
 class Amount(msgspec.Struct, frozen=True):
+    """What is asked or paid: at least a cent. Source: section 5.1."""
+
     value: Number
     currency: Literal["EUR"]
 
     @property
     def cents(self) -> int:
-        return cents_of(self.value)
+        cents = cents_of(self.value)
+        if cents == 0:
+            raise Unreadable("an amount of nothing")
+        return cents
 
 
 class VariableAmount(msgspec.Struct, frozen=True, rename="camel"):
@@ -86,6 +93,11 @@ class PaymentRequest(msgspec.Struct, frozen=True, rename="camel"):
         raise Unreadable("a payment request without amount")
 
     @property
+    def is_unlimited(self) -> bool:
+        """Whether no sum and no number of payments ends it, so that somebody has to close it."""
+        return self.maximum_receivable_amount is None and self.maximum_allowed_payments is None
+
+    @property
     def ends_at(self) -> datetime | None:
         return moment_of(self.valid_until) if self.valid_until is not None else None
 
@@ -93,7 +105,7 @@ class PaymentRequest(msgspec.Struct, frozen=True, rename="camel"):
 class Payment(msgspec.Struct, frozen=True, rename="camel"):
     """A payment: what is listed has been paid. Source: section 5.5."""
 
-    transaction_id: Word
+    transaction_id: TransactionId
     amount: Amount
     executed: str
 

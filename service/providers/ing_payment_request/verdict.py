@@ -88,6 +88,7 @@ def attention_for(
     was_over = known is not None and known.provider_status in NO_MORE
     ends_at = request.ends_at
     conditions = {
+        "can_be_paid_again": not is_over and facts.status in PAID_STATUSES and request.is_unlimited,
         "payments_not_visible": promises_money and not facts.received,
         "more_than_asked": facts.amount is not None and facts.received > facts.amount,
         "amount_above_limit": not is_over and (facts.amount or 0) > LIMIT.minor,

@@ -75,10 +75,12 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Meta(msgspec.Struct, frozen=True):
+    """Where a page stands in its list; no list of ours has a million."""
+
     records: Annotated[int, msgspec.Meta(ge=0)]
     per_page: Annotated[int, msgspec.Meta(ge=1)]
     page: Annotated[int, msgspec.Meta(ge=0)]
-    pages: Annotated[int, msgspec.Meta(ge=0)]
+    pages: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 
     def __post_init__(self) -> None:
         if self.records > self.per_page * self.pages:
