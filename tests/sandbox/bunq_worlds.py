@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -19,14 +20,17 @@ from service.sandbox.bunq.account import BunqAccount, BunqSettings
 from service.sandbox.bunq.callbacks import Filter
 from service.sandbox.bunq.stories import STORIES
 from service.sandbox.ledger import PaymentRequest
-from tests.sandbox.worlds import AT_ONCE, NOON, Merchant, quiet
+from tests.sandbox.worlds import AT_ONCE, NOON, Merchant, quiet, sample
 
 BUNQ_KEY = "sandbox_0123456789abcdef"
 USER_ID, ACCOUNT_ID = 1912345, 4419082
 USER = f"/v1/user/{USER_ID}"
 ACCOUNT = f"{USER}/monetary-account/{ACCOUNT_ID}"
 INQUIRIES = f"{ACCOUNT}/request-inquiry"
+FILTERS = f"{USER}/notification-filter-url"
 HOOK = "https://merchant.example/hooks"
+TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
+MONEY = re.compile(r"-?\d+\.\d\d")
 SETTINGS = {
     "name": "bunq-main",
     "provider": "bunq",
@@ -163,3 +167,39 @@ async def play(till: Till, story: str, **body: Any) -> str:
 async def set_faults(till: Till, **faults: Any) -> None:
     answer = await till.http.post("/sandbox/accounts/bunq-main/faults", json=faults)
     assert answer.status_code == 200, answer.text
+
+
+class Hooks(Merchant):
+    """Keeps where each callback went, and its headers."""
+
+    def __init__(self, *statuses: int) -> None:
+        super().__init__(*statuses)
+        self.calls: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.calls.append(request)
+        return super().__call__(request)
+
+    @property
+    def events(self) -> list[tuple[str, str]]:
+        return [
+            (str(call.url), body["NotificationUrl"]["event_type"])
+            for call, body in zip(self.calls, self.bodies, strict=True)
+        ]
+
+
+def is_the_error(answer: httpx.Response, name: str) -> bool:
+    expected = sample("bunq/errors")[name]
+    return (answer.status_code, answer.json()) == (expected["status"], expected["body"])
+
+
+def shape(value: Any) -> Any:
+    """Return a value with each leaf replaced by its type; times and amounts are told apart."""
+    if isinstance(value, dict):
+        return {key: shape(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [shape(inner) for inner in value]
+    for name, form in (("time", TIME), ("money", MONEY)):
+        if isinstance(value, str) and form.fullmatch(value):
+            return name
+    return type(value).__name__

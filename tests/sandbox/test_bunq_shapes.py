@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -12,23 +11,8 @@ import pytest
 from service.sandbox.bunq.callbacks import encoded
 from service.sandbox.bunq.stories import STORIES
 from service.sandbox.bunq.words import amount, inquiry_json, payment_json, stamp, status_word
-from tests.sandbox.bunq_worlds import account, notices, played
+from tests.sandbox.bunq_worlds import account, notices, played, shape
 from tests.sandbox.worlds import sample
-
-TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
-MONEY = re.compile(r"-?\d+\.\d\d")
-
-
-def shape(value: Any) -> Any:
-    """Return a value with each leaf replaced by its type; times and amounts are told apart."""
-    if isinstance(value, dict):
-        return {key: shape(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [shape(inner) for inner in value]
-    for name, form in (("time", TIME), ("money", MONEY)):
-        if isinstance(value, str) and form.fullmatch(value):
-            return name
-    return type(value).__name__
 
 
 def shown(story: str) -> Any:
