@@ -147,11 +147,15 @@ def test_a_failure_whose_event_is_not_listed_yet_is_not_final() -> None:
     assert standing(payment("failed"), event("submitted")) == (Status.FAILED, NOTHING, False)
 
 
-@pytest.mark.parametrize("action", ["confirmed", "paid_out"])
-def test_a_failure_after_money_was_confirmed_takes_it_back(action: str) -> None:
+@pytest.mark.parametrize(("action", "booked"), [("confirmed", 0), ("paid_out", 12500)])
+def test_a_failure_after_money_was_confirmed_takes_it_back_and_unbooks_nothing(
+    action: str, booked: int
+) -> None:
     past = (failure(will_attempt_retry=True), event(action))
 
-    assert standing(payment("failed"), *past) == TAKEN_BACK
+    status, money, final = standing(payment("failed"), *past)
+
+    assert (status, money, final) == (Status.REVERSED, (12500, 12500, 12500, booked), True)
 
 
 def test_a_payout_link_shows_that_money_had_come() -> None:

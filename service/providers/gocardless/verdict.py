@@ -121,8 +121,8 @@ def with_payment(
 
     status is what the payment's word says by itself. Money that was ever confirmed stays
     received; while the payment is failed, charged back or under way again it is taken back.
-    Booked is what lies on the payee's account: all of a payment that reads paid out, nothing of
-    one that was taken back since. Raises Unreadable for a payment in another currency, and for
+    Booked is all of a payment that was paid out: what was taken back since counts in taken_back
+    alone, and one that came again is booked with its next payout. Raises Unreadable for a payment in another currency, and for
     an answer that its events or our record show to be an older picture.
     """
     if payment.currency != part.currency:
@@ -146,7 +146,7 @@ def with_payment(
         received=received,
         refunded=payment.amount_refunded + taken_back,
         taken_back=taken_back,
-        booked=received if status is Status.SETTLED else 0,
+        booked=received if _was_paid_out(status, past, known) else 0,
         provider_status=payment.status,
         reason=None if status in KEEPS_MONEY else past.cause,
     )
@@ -181,6 +181,13 @@ def _was_collected(payment: Payment, status: Status, past: Past, known: Facts | 
     has_come = had_money or past.came_at is not None
     is_taken_back = past.is_gone or (known is not None and known.taken_back > 0)
     return has_come and (is_taken_back or status is Status.FAILED)
+
+
+def _was_paid_out(status: Status, past: Past, known: Facts | None) -> bool:
+    """Return whether the money that came last was paid out, by its word, events or our record."""
+    if status in KEEPS_MONEY:
+        return status is Status.SETTLED
+    return past.paid_out_at is not None or (known is not None and known.booked > 0)
 
 
 def _is_over(payment: Payment, past: Past) -> bool:
