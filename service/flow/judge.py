@@ -17,6 +17,7 @@ from service.flow.look import Look, SyncParts, pause_after
 from service.flow.parts import named_in, taken_over
 from service.flow.record import Moved, record_moves, roll_up_orders
 from service.flow.rest import SetDown, Watch, rest_after, set_down
+from service.flow.suspect import suspect_links
 from service.providers import LagsBehind
 from service.storage.due import Claimed, Rest
 from service.storage.history import ObservationRow
@@ -34,6 +35,7 @@ async def judge(looks: Sequence[Look], parts: SyncParts) -> None:
     """
     at = parts.now()
     pauses = await _pause_accounts(looks, parts)
+    await suspect_links(looks, parts)
     claims = [look.claimed for look in looks]
     async with unit_of_work(parts.pool) as work:
         held = await work.due.held(claims)
@@ -54,7 +56,7 @@ async def judge(looks: Sequence[Look], parts: SyncParts) -> None:
         await _flag(work, downs, {k: r for k, r in requests.items() if k not in compared.owners})
         downs += passed_on
         await _trigger(work, ours, downs)
-        await _wake_parts(work, compared.judged)
+        await _wake_parts(work, compared)
         rests = [_rest(j, parts, at) for j in compared.judged]
         await work.due.rest([*rests, *(down.rest for down in downs)])
     parts.recorded()
@@ -252,14 +254,19 @@ def _rest(judged: Judged, parts: SyncParts, at: datetime) -> Rest:
     )
 
 
-async def _wake_parts(work: Work, judged: Sequence[Judged]) -> None:
-    """Bind parts that came before the request which they belong to."""
-    await work.due.wake_parts(
+async def _wake_parts(work: Work, compared: Compared) -> None:
+    """Bind parts that came before the request which they belong to.
+
+    What was just taken over is bound already; refunds lead to their request by themselves.
+    """
+    bound = {part.key for part, _ in compared.parts}
+    named = {
         Key(j.request.key.account, item.kind, item.provider_id)
-        for j in judged
+        for j in compared.judged
         for item in j.seen.related
         if item.related_as in ("payment", "attempt")
-    )
+    }
+    await work.due.wake_parts(named - bound)
 
 
 async def _trigger(work: Work, ours: Sequence[Look], downs: Sequence[SetDown]) -> None:

@@ -8,11 +8,11 @@ Source: fact sheet ginger, sections 2 and 7 (test orders), 3 (operations), 11 (l
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 import httpx
 
+from service.domain.retry import http_date_in
 from service.errors import Unauthorised
 from service.providers import Exchange, Finding
 from service.providers.ginger.api import Api
@@ -104,9 +104,5 @@ def _webhook(signs: Sequence[Sign], webhook_url: str | None) -> Finding:
 
 def _date_of(response: httpx.Response) -> datetime | None:
     """Return the provider's time, None where its answer does not tell a likely one."""
-    try:
-        date = parsedate_to_datetime(response.headers["date"])
-        utc = date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
-    except (LookupError, ValueError, OverflowError):
-        return None
-    return utc if utc - NOTHING[1] > LATELY else None
+    date = http_date_in(response.headers.get("date", ""))
+    return date if date is not None and date - NOTHING[1] > LATELY else None
