@@ -12,6 +12,8 @@ from service.sandbox.bunq.account import BunqAccount, BunqSettings
 from service.sandbox.bunq.routes import ROUTES as BUNQ_ROUTES
 from service.sandbox.ginger.account import GingerAccount, GingerSettings
 from service.sandbox.ginger.routes import ROUTES as GINGER_ROUTES
+from service.sandbox.gocardless.account import GoCardlessAccount, GoCardlessSettings
+from service.sandbox.gocardless.routes import ROUTES as GOCARDLESS_ROUTES
 from service.sandbox.ing_payment_request.account import IngAccount, IngSettings
 from service.sandbox.ing_payment_request.routes import ROUTES as ING_ROUTES
 
@@ -29,6 +31,7 @@ TWINS: Final[Mapping[str, Twin]] = MappingProxyType(
     {
         "bunq": Twin(BunqSettings, BunqAccount, BUNQ_ROUTES),
         "ginger": Twin(GingerSettings, GingerAccount, GINGER_ROUTES),
+        "gocardless": Twin(GoCardlessSettings, GoCardlessAccount, GOCARDLESS_ROUTES),
         "ing_payment_request": Twin(IngSettings, IngAccount, ING_ROUTES),
     }
 )
