@@ -1,8 +1,8 @@
 """`settled demo`: the whole story on this machine, without any account at a provider.
 
-Real processes, a real database, a fake provider and a fake ERP: orders are paid, refunded and
-charged back while webhooks get lost, doubled, late and out of order. In the end every status and
-amount must equal the sandbox's own ledger of money, and the ERP must have been told everything
+Real processes, a real database, five fake providers and a fake ERP: requests are paid, refunded
+and charged back while webhooks get lost, doubled, late and out of order. In the end every status
+and amount must equal the sandbox's own ledger of money, and the ERP must have been told everything
 once and in order.
 """
 
@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service.cli.demo_plan import BREAKS, FAULTS, FAULTS_DEFAULT, Plan, parse_faults
+from service.cli.demo_plan import (
+    BREAKS,
+    FAULTS_DEFAULT,
+    READ_FAULTS,
+    WEBHOOK_FAULTS,
+    Plan,
+    parse_faults,
+)
 from service.cli.exits import ProblemFound
 
 if TYPE_CHECKING:
@@ -31,7 +38,11 @@ def _listed(title: str, meanings: Mapping[str, str]) -> str:
 
 
 EPILOG = "\n\n".join(
-    (_listed("What may happen to a webhook:", FAULTS), _listed("Defects to plant:", BREAKS))
+    (
+        _listed("What may happen to a webhook:", WEBHOOK_FAULTS),
+        _listed("What may happen to a read:", READ_FAULTS),
+        _listed("Defects to plant:", BREAKS),
+    )
 )
 
 
@@ -50,7 +61,7 @@ def _faults(_context: click.Context, _parameter: click.Parameter, text: str) -> 
     callback=_faults,
     default=FAULTS_DEFAULT,
     show_default=True,
-    help="Rates of webhooks that go wrong on their way; what is not named is off.",
+    help="Rates of webhooks and reads that go wrong; what is not named is off.",
 )
 @click.option("--stay", is_flag=True, help="Leave it running until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")

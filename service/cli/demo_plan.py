@@ -5,13 +5,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-FAULTS = {
+WEBHOOK_FAULTS = {
     "drop": "never sent",
     "duplicate": "sent twice",
     "reorder": "overtaken by the next one",
     "late": "sent 3 s late",
 }
-FAULTS_DEFAULT = ",".join(f"{name}=0.1" for name in FAULTS)
+FAULTS_DEFAULT = ",".join(f"{name}=0.1" for name in WEBHOOK_FAULTS)
+
+READ_FAULTS = {
+    "error": "500",
+    "too_many": "429",
+    "html": "a gateway's page",
+    "not_found": "404",
+    "slow": "answered after 2 s",
+    "stale": "as it was 2 s ago",
+    "wrong_resource": "of something else",
+    "unknown_word": "with a status that is in no table",
+}
 
 BREAKS = {
     "drop-notification": "the ERP answers 204 to a notification and forgets it",
@@ -100,8 +111,8 @@ class Plan:
         return max(POLL_SECONDS_MIN, self.orders / POLLS_PER_SECOND)
 
     @property
-    def webhook_faults(self) -> Mapping[str, float]:
-        """The faults to set at the provider; what nobody looks for has to be lost first."""
+    def provider_faults(self) -> Mapping[str, float]:
+        """The faults to set at the providers; what nobody looks for has to be lost first."""
         return {"drop": 1.0} if self.broken == "skip-sweep" else self.faults
 
     @property
@@ -170,11 +181,13 @@ def parse_faults(text: str) -> dict[str, float]:
     faults: dict[str, float] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, rate = part.partition("=")
-        if name not in FAULTS or name in faults:
-            raise ValueError(f"expected each of {', '.join(FAULTS)} at most once, got {part!r}")
+        if name in faults or name not in (*WEBHOOK_FAULTS, *READ_FAULTS):
+            known = ", ".join((*WEBHOOK_FAULTS, *READ_FAULTS))
+            raise ValueError(f"expected each of {known} at most once, got {part!r}")
         faults[name] = _parse_rate(rate)
-    if sum(faults.values()) > 1:
-        raise ValueError("expected rates of 1 or less in all: a webhook suffers one fault at most")
+    for what, names in (("webhook", WEBHOOK_FAULTS), ("read", READ_FAULTS)):
+        if sum(faults.get(name, 0) for name in names) > 1:
+            raise ValueError(f"expected rates of 1 or less in all: a {what} suffers one at most")
     return faults
 
 

@@ -26,7 +26,7 @@ def report_of(ending: Ending) -> Json:
         "ok": not ending.failed,
         "seed": plan.seed,
         "broken": plan.broken,
-        "faults": dict(plan.webhook_faults),
+        "faults": dict(plan.provider_faults),
         "orders": plan.orders,
         "requests": ending.picture.requests,
         "stories": _stories(ending),

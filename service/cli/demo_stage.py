@@ -230,7 +230,7 @@ class Stage:
         settings: dict[str, object] = {
             "name": account.name,
             "provider": account.provider,
-            "faults": self._plan.webhook_faults,
+            "faults": self._plan.provider_faults,
             "seed": self._plan.seed,
             "time_scale": TIME_SCALE,
             "call_limit_factor": CALL_LIMIT_FACTOR,

@@ -213,6 +213,7 @@ async def test_a_process_that_does_not_start_is_quoted(tmp_path: Path) -> None:
         ("--faults", "drop"),
         ("--faults", "drop=nan"),
         ("--faults", "drop=0.6,late=0.6"),
+        ("--faults", "stale=0.6,error=0.6"),
         ("--faults", "drop=0.1,drop=0.2"),
         ("--orders", "0"),
     ],
@@ -233,6 +234,7 @@ def test_an_unknown_defect_is_refused_with_the_known_ones(tmp_path: Path) -> Non
 
 def test_faults_that_are_not_named_are_off() -> None:
     assert parse_faults("drop=0.2, late=1e-1") == {"drop": 0.2, "late": 0.1}
+    assert parse_faults("drop=0.6,stale=0.6") == {"drop": 0.6, "stale": 0.6}
     assert parse_faults("") == {}
 
 
