@@ -154,6 +154,7 @@ class GoCardlessAccount(Account[GoCardlessSettings]):
             event = event_of(
                 request,
                 number,
+                at=self.events.time_for(entry.at),
                 lag_ms=self.settings.events_lag_ms,
                 by_api=self._api_metadata.get(entry.id),
             )

@@ -82,8 +82,8 @@ class Action(Struct):
 
 
 async def create_billing_request(visit: Visit) -> Response:
-    key = _unused_key(visit, "billing_requests")
     asked = (await _body(visit, Creation)).billing_requests
+    key = _unused_key(visit, "billing_requests")
     try:
         check(asked, creditor_id=visit.account.settings.creditor_id)
     except Wrong as error:
@@ -96,8 +96,8 @@ async def create_billing_request(visit: Visit) -> Response:
 
 async def create_flow(visit: Visit) -> Response:
     """Make a hosted page; what a payer does there is a story's business."""
-    key = _unused_key(visit, "billing_request_flows")
     asked = (await _body(visit, FlowCreation)).billing_request_flows
+    key = _unused_key(visit, "billing_request_flows")
     request = visit.account.billing_requests.find(asked.links.billing_request)
     if request is None:
         pointer = "/billing_request_flows/links/billing_request"

@@ -1,5 +1,6 @@
 """Who may come in to GoCardless's API, how often, and what is asked of a list."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -112,22 +113,19 @@ def comparisons(field: str) -> list[str]:
 
 def _limit(request: Request) -> int:
     text = request.query_params.get("limit", "50")
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= LIMIT_MAX):
+    if not re.fullmatch("[0-9]{1,3}", text) or not 1 <= int(text) <= LIMIT_MAX:
         raise invalid("limit", f"must be between 1 and {LIMIT_MAX}", "/limit")
     return int(text)
 
 
-def _times(
-    request: Request, filters: Sequence[str]
-) -> tuple[datetime | None, datetime | None]:  # fmt: skip
+def _times(request: Request, filters: Sequence[str]) -> tuple[datetime | None, datetime | None]:
     """Return the bounds on created_at, the first inclusive; times are shown in milliseconds."""
     sinces, untils = [], []
     for name in filters:
         if name not in request.query_params or not name.startswith("created_at["):
             continue
-        moment = _moment(request, name)
-        shown = whole_milliseconds(moment)
-        following = shown + MILLISECOND
+        moment, following = _moment(request, name)
+        shown = following - MILLISECOND
         match name.removeprefix("created_at[").removesuffix("]"):
             case "gt":
                 sinces.append(following)
@@ -140,14 +138,16 @@ def _times(
     return max(sinces, default=None), min(untils, default=None)
 
 
-def _moment(request: Request, name: str) -> datetime:
+def _moment(request: Request, name: str) -> tuple[datetime, datetime]:
+    """Return a time of the query, and the next whole millisecond after it."""
     try:
         moment = datetime.fromisoformat(request.query_params[name])
-    except ValueError as error:
+        following = whole_milliseconds(moment) + MILLISECOND
+    except (ValueError, OverflowError) as error:
         raise invalid("created_at", "is not a date-time", f"/{name}") from error
     if moment.tzinfo is None:
         raise invalid("created_at", "has no offset from UTC", f"/{name}")
-    return moment
+    return moment, following
 
 
 def _admitted(request: Request, world: World) -> GoCardlessAccount:

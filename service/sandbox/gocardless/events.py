@@ -10,7 +10,7 @@ from enum import StrEnum
 from random import Random
 
 from service.sandbox.gocardless.creation import BillingRequest
-from service.sandbox.gocardless.happenings import FAILURES, What
+from service.sandbox.gocardless.happenings import BANK_VERDICTS, FAILURES, What
 from service.sandbox.gocardless.ids import part_id
 from service.sandbox.gocardless.parts import (
     authorisation_of,
@@ -94,15 +94,7 @@ TELLINGS: Mapping[StrEnum, Telling] = {
 # Events about the request alone, as in the samples.
 WITHOUT_CUSTOMER = frozenset({What.BANK_DENIED, What.STUMBLED, What.CANCELLED})
 AT_FLOW = frozenset({What.FLOW_CREATED, What.FLOW_VISITED, What.FLOW_EXITED})
-AT_BANK = frozenset(
-    {
-        What.BANK_VISITED,
-        What.BANK_AUTHORISED,
-        What.BANK_DENIED,
-        What.BANK_FAILED,
-        What.BANK_EXPIRED,
-    }
-)
+AT_BANK = BANK_VERDICTS | {What.BANK_VISITED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +118,7 @@ def event_of(
     request: BillingRequest,
     number: int,
     *,
+    at: datetime,
     lag_ms: int,
     by_api: Mapping[str, str] | None = None,
 ) -> Event | None:
@@ -141,8 +134,8 @@ def event_of(
     lag = Random(event_id).uniform(0, lag_ms) if lag_ms else 0  # noqa: S311 - a wait, no secret
     return Event(
         id=event_id,
-        at=entry.at,
-        visible_at=entry.at + timedelta(milliseconds=lag),
+        at=at,
+        visible_at=at + timedelta(milliseconds=lag),
         request=request,
         entry=entry,
         telling=telling,

@@ -67,9 +67,13 @@ def payment_json(request: BillingRequest, entries: Sequence[Entry], merchant: Me
 
 
 def flow_json(
-    request: BillingRequest, created: Entry, *, environment: str, redirect_uri: str | None,
+    request: BillingRequest,
+    created: Entry,
+    *,
+    environment: str,
+    redirect_uri: str | None,
     exit_uri: str | None,
-) -> Json:  # fmt: skip
+) -> Json:
     """Return the hosted page that an entry FLOW_CREATED made."""
     flow_id = flow_of(request, created)
     host = "pay.gocardless.com" if environment == "live" else "pay-sandbox.gocardless.com"

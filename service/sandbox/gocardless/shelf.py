@@ -50,18 +50,22 @@ class Shelf(Generic[T]):
         return item_id in self._places
 
     def add(self, item_id: str, item: T, at: datetime, keys: Iterable[str] = ()) -> None:
-        """Add the newest item; keys are what lists can be narrowed down to cheaply.
-
-        Times count as they are shown, in whole milliseconds, and never run backwards.
-        """
+        """Add the newest item; keys are what lists can be narrowed down to cheaply."""
         place = len(self._items)
-        shown_at = whole_milliseconds(at)
-        self._times.append(max(shown_at, self._times[-1]) if self._times else shown_at)
+        self._times.append(self.time_for(at))
         self._items.append(item)
         self._ids.append(item_id)
         self._places[item_id] = place
         for key in keys:
             self._places_of_key.setdefault(key, []).append(place)
+
+    def time_for(self, at: datetime) -> datetime:
+        """Return the time under which what is made now is listed.
+
+        Times count as they are shown, in whole milliseconds, and never run backwards.
+        """
+        shown_at = whole_milliseconds(at)
+        return max(shown_at, self._times[-1]) if self._times else shown_at
 
     def find(self, item_id: str) -> T | None:
         place = self._places.get(item_id)
