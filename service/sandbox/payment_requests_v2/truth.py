@@ -1,0 +1,64 @@
+"""What an ERP has to know about a payment order in the end, straight from the ledger.
+
+Source: STATUSES.md, sections 1 and 2 (column "payment_requests_v2", and point 6).
+"""
+
+from service.sandbox.ledger import total
+from service.sandbox.payment_requests_v2.happenings import ENDS, What, news_of
+from service.sandbox.payment_requests_v2.orders import PaymentOrder
+from service.sandbox.truth import Truth
+
+# Of transfers without money: the refusal that says most, the step that is furthest behind.
+REFUSED = {What.FAILED: "failed", What.REJECTED: "rejected", What.CANCELLED: "cancelled"}
+UNDER_WAY = {
+    None: "created",
+    What.QUEUED: "authorising",
+    What.APPROVED: "accepted",
+    What.EXECUTING: "processing",
+}
+
+
+def truth_of(order: PaymentOrder, *, account: str) -> Truth:
+    """Return the canonical outcome; amounts are of the transfers in the order's currency.
+
+    A return is a failure after all was done, and nobody of ours wished it: it counts as taken
+    back. What was booked stays booked; it is then refunded as well.
+    """
+    own = {key for key, each in order.transfers.items() if each.currency == order.currency}
+    entries = [entry for entry in order.entries if entry.subject in own]
+    received = total(entries, What.SENT) + order.unseen
+    refunded = total(entries, What.RETURNED)
+    status, final = _standing(order, received, refunded)
+    return Truth(
+        account=account,
+        kind=order.kind,
+        provider_id=order.id,
+        reference=None,
+        currency=order.currency,
+        amount=order.amount,
+        status=status,
+        received=received,
+        refunded=refunded,
+        taken_back=refunded,
+        booked=total(entries, What.BOOKED),
+        final=final,
+        direction="out",
+    )
+
+
+def _standing(order: PaymentOrder, received: int, refunded: int) -> tuple[str, bool]:
+    """Return the status and whether only news about money can still change it."""
+    if received and refunded >= received:
+        return "reversed", True
+    news = [news_of(order.entries, key) for key in order.transfers]
+    newest = [each[-1] if each else None for each in news]
+    is_over = all(what in ENDS for what in newest)
+    if all(What.BOOKED in each for each in news):
+        return "settled", True
+    if all(What.SENT in each for each in news):
+        return "paid", is_over
+    if received or any(What.SENT in each for each in news):
+        return "part_paid", is_over
+    if is_over:
+        return next(status for what, status in REFUSED.items() if what in newest), True
+    return next(status for what, status in UNDER_WAY.items() if what in newest), False
