@@ -16,6 +16,11 @@ from service.sandbox.gocardless.account import GoCardlessAccount, GoCardlessSett
 from service.sandbox.gocardless.routes import ROUTES as GOCARDLESS_ROUTES
 from service.sandbox.ing_payment_request.account import IngAccount, IngSettings
 from service.sandbox.ing_payment_request.routes import ROUTES as ING_ROUTES
+from service.sandbox.payment_requests_v2.account import (
+    PaymentRequestsAccount,
+    PaymentRequestsSettings,
+)
+from service.sandbox.payment_requests_v2.routes import ROUTES as PAYMENT_REQUESTS_ROUTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,5 +38,8 @@ TWINS: Final[Mapping[str, Twin]] = MappingProxyType(
         "ginger": Twin(GingerSettings, GingerAccount, GINGER_ROUTES),
         "gocardless": Twin(GoCardlessSettings, GoCardlessAccount, GOCARDLESS_ROUTES),
         "ing_payment_request": Twin(IngSettings, IngAccount, ING_ROUTES),
+        "payment_requests_v2": Twin(
+            PaymentRequestsSettings, PaymentRequestsAccount, PAYMENT_REQUESTS_ROUTES
+        ),
     }
 )
