@@ -271,9 +271,46 @@ async def test_a_stale_read_of_the_link_takes_nothing_over(world: World) -> None
 
     shows_link(world, link(1, 2, minute=8))
     await read_link(world)
+    world.provider.shows(order(1, refund_orders=[order_id(3)], minute=9), refund(3, of=1))
+    await world.read(1)
 
-    assert (await world.order())["received"] == 8000
-    assert await told_in_all(world) == 8000
+    of_order = await world.order()
+    assert (of_order["received"], of_order["refunded"]) == (8000, 1000)
+    assert await told_in_all(world) == 7000
+
+
+async def test_an_order_whose_only_request_was_an_attempt_that_failed_is_owed_again(
+    world: World,
+) -> None:
+    world.provider.shows(order(1, "order_expired", reference="INV-7"), order(2))
+    await world.read(1)
+    assert (await world.order("INV-7"))["status"] == "closed"
+
+    shows_link(world, link(1, 2))
+    await read_link(world)
+
+    of_order = await world.order("INV-7")
+    assert (of_order["status"], of_order["rule"]) == ("unpaid", "no_request")
+
+
+async def test_a_read_that_brings_the_link_nothing_is_still_evidence_for_its_attempt(
+    world: World,
+) -> None:
+    shows_link(world, link(status="new"))
+    await read_link(world)
+    world.provider.shows(order(1, "order_error"))
+    await world.read(1)
+
+    shows_link(world, link(1, status="all_unsuccessful", minute=6))
+    await read_link(world)
+
+    assert await world.status(1) == "cancelled"
+    kept = await world.rows(
+        "select o.verdict, answer is not null as kept from transitions as t"
+        " join observations as o on o.id = observation_id"
+        " where t.after ->> 'reason' = 'part_of_another'"
+    )
+    assert kept == [{"verdict": "no_change", "kept": True}]
 
 
 # Two at the same time
@@ -314,6 +351,54 @@ async def test_an_attempt_that_was_being_read_when_its_link_named_it_is_no_reque
     assert await world.request(1) is None
     assert await told_in_all(world) == 4000
     assert (await world.due(1))["parked"] == "part_of_another"
+
+
+async def test_an_attempt_in_one_batch_with_a_stale_read_of_its_link_is_recorded(
+    world: World,
+) -> None:
+    world.provider.shows(order(1, minute=3), order(2, minute=4))
+    shows_link(world, link(2, minute=9))
+    await read_link(world)
+    shows_link(world, link(1, 2, minute=8))
+
+    await judge(await looks_at(world, key_of(1), link_key()), world.parts)
+
+    assert await world.status(1) == "paid"
+    assert (await world.order())["received"] == 8000
+
+
+async def test_a_refund_of_an_attempt_in_one_batch_with_its_link_is_the_links(
+    world: World,
+) -> None:
+    world.provider.shows(order(1, refund_orders=[order_id(3)]), order(3, amount=1000))
+    await world.read(3)
+    shows_link(world, link(1))
+
+    await judge(await looks_at(world, key_of(1), link_key()), world.parts)
+
+    key = key_of(3)
+    async with unit_of_work(world.pool) as work:
+        assert await work.requests.owners([key]) == {key: link_key()}
+    of_order = await world.order()
+    assert (of_order["received"], of_order["refunded"]) == (4000, 1000)
+    assert await told_in_all(world) == 3000
+
+
+async def test_what_a_look_at_an_attempt_ran_into_is_nothing_once_it_is_taken_over(
+    world: World,
+) -> None:
+    world.provider.shows(order(1))
+    await world.read(1)
+    world.provider.answers[order_id(1)] = [order(1, status="sleeping", minute=2), order(1)]
+    shows_link(world, link(1))
+    looks = await looks_at(world, key_of(1)) + await looks_at(world, link_key())
+
+    await judge(looks, world.parts)
+
+    request = await world.request(1)
+    assert request is not None
+    assert (await world.status(1), request.sequence) == ("cancelled", 2)
+    assert (request.parked, request.attention) == (None, frozenset())
 
 
 @pytest.mark.parametrize("reference", ["INV-1043", "INV-7"])
