@@ -109,6 +109,9 @@ class Account(ABC, Generic[S]):
     def truth(self, request: PaymentRequest) -> Truth | None:
         """Return what an ERP has to know of a request in the end; None when it is none of its."""
 
+    def pass_time(self, request: PaymentRequest, now: datetime) -> None:
+        """Write down what has become of a request by itself until now, where that is a thing."""
+
     def note(self, request: PaymentRequest, *, returns: bool) -> None:
         """Write down what the merchant is to be told of a request since the last time.
 

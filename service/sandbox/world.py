@@ -56,9 +56,9 @@ class World:
         else:
             if known.settings.provider != settings.provider:
                 raise ValueError(f"{settings.name} is an account at {known.settings.provider}")
-            account = known
-            del self._by_credentials[settings.provider, account.settings.credentials]
+            account, former = known, known.settings.credentials
             account.configure(settings)
+            del self._by_credentials[settings.provider, former]
         self._by_credentials[credentials] = account
         return known is None
 
@@ -95,13 +95,12 @@ class World:
 
     def truth(self, account_name: str | None = None) -> list[Truth]:
         """Return what an ERP has to know in the end, of one account or of all."""
-        return [
-            truth
-            for name, account in self.accounts.items()
-            if account_name in (None, name)
-            for request in account.requests.values()
-            if (truth := account.truth(request)) is not None
-        ]
+        truths = []
+        for name, account in self.accounts.items():
+            for request in account.requests.values() if account_name in (None, name) else ():
+                account.pass_time(request, self.now())
+                truths.append(account.truth(request))
+        return [truth for truth in truths if truth is not None]
 
     def stats(self) -> dict[str, object]:
         """Return the counts of all accounts, and how many stories are being played."""

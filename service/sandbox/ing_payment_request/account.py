@@ -1,7 +1,8 @@
 """A client's account at the fake ING."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -10,7 +11,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from service.sandbox.accounts import Account, AccountSettings
 from service.sandbox.calls import Patience
-from service.sandbox.ing_payment_request.happenings import What
+from service.sandbox.ing_payment_request.happenings import What, end_of
+from service.sandbox.ing_payment_request.registrations import Registration, RegistrationStatus
 from service.sandbox.ing_payment_request.stories import (
     EXPIRED,
     LIFE,
@@ -20,7 +22,6 @@ from service.sandbox.ing_payment_request.stories import (
 )
 from service.sandbox.ing_payment_request.terms import Terms
 from service.sandbox.ing_payment_request.truth import truth_of
-from service.sandbox.ing_payment_request.words import status_word
 from service.sandbox.ledger import Entry, PaymentRequest
 from service.sandbox.story import Story
 from service.sandbox.truth import Truth
@@ -43,14 +44,16 @@ class IngSettings(AccountSettings, kw_only=True):
     """With signing_public_key (PEM) every call has to carry an HTTP signature; without it none.
 
     The client certificate is checked by whoever ends TLS, not here. registration is the state of
-    the merchant's registration: only with Active can requests be created.
+    the merchant's registration, null for none: only with Active can requests be created.
+    deprecated_transactions: reads of a request repeat its payments.
     """
 
     provider: Literal["ing_payment_request"] = "ing_payment_request"
     client_id: str
     signing_public_key: str | None = None
     scopes: tuple[str, ...] = SCOPES
-    registration: str = "Active"
+    registration: RegistrationStatus | None = "Active"
+    deprecated_transactions: bool = False
     token_seconds: float = TOKEN_SECONDS
 
     @property
@@ -58,24 +61,33 @@ class IngSettings(AccountSettings, kw_only=True):
         return self.client_id
 
 
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a token opens, and until when. It serves calls in the style of its own login only.
+
+    Source: section 4.2.
+    """
+
+    ends_at: datetime
+    scopes: frozenset[str]
+    is_signed: bool
+
+
 class IngAccount(Account[IngSettings]):
-    """Payment requests of one client. Tokens are kept with the moment at which they end."""
+    """Payment requests of one client."""
 
     stories = STORIES
 
     def __init__(self, settings: IngSettings) -> None:
         super().__init__(settings)
         self.terms: dict[str, Terms] = {}
-        self._tokens: dict[str, datetime] = {}
+        self._tokens: dict[str, Token] = {}
 
     def configure(self, settings: IngSettings) -> None:
+        """Use these settings from now on. Raises ValueError for a signing key that is none."""
+        self.signing_key = _signing_key(settings.signing_public_key)
+        self.registration = settings.registration and Registration(settings.registration)
         super().configure(settings)
-        self.signing_key: RSAPublicKey | None = None
-        if settings.signing_public_key is not None:
-            key = load_pem_public_key(settings.signing_public_key.encode())
-            if not isinstance(key, RSAPublicKey):
-                raise ValueError("signing_public_key is not an RSA key")
-            self.signing_key = key
 
     @property
     def patience(self) -> Patience:
@@ -108,11 +120,14 @@ class IngAccount(Account[IngSettings]):
         return request
 
     def seen(self, request: PaymentRequest, now: datetime) -> Sequence[Entry]:
-        """Return what a read at that moment shows; what has run out by then is over."""
-        terms = self.terms[request.id]
-        if now >= terms.valid_until and status_word(terms, request.entries) == "open":
-            request.record(What.EXPIRED, at=terms.valid_until)
+        """Return what a read at that moment shows."""
+        self.pass_time(request, now)
         return request.entries_until(now - timedelta(milliseconds=request.lag_ms))
+
+    def pass_time(self, request: PaymentRequest, now: datetime) -> None:
+        terms = self.terms[request.id]
+        if now >= terms.valid_until and end_of(terms, request.entries) is None:
+            request.record(What.EXPIRED, at=terms.valid_until)
 
     def has_money(self, request: PaymentRequest) -> bool:
         return any(entry.what is What.PAID for entry in request.entries)
@@ -120,11 +135,24 @@ class IngAccount(Account[IngSettings]):
     def truth(self, request: PaymentRequest) -> Truth:
         return truth_of(request, self.terms[request.id], account=self.settings.name)
 
-    def new_token(self, now: datetime) -> str:
+    def new_token(self, scopes: Iterable[str], now: datetime) -> str:
         token = f"eyJ{self.ids.getrandbits(160):040x}"
-        self._tokens[token] = now + timedelta(seconds=self.settings.token_seconds)
+        ends_at = now + timedelta(seconds=self.settings.token_seconds)
+        self._tokens[token] = Token(ends_at, frozenset(scopes), self.signing_key is not None)
         return token
 
-    def accepts(self, token: str, now: datetime) -> bool:
-        """Return whether a token is ours and still lives."""
-        return self._tokens.get(token, now) > now
+    def token(self, token: str, now: datetime) -> Token | None:
+        """Return a token that is ours, still lives and was got in the account's style."""
+        found = self._tokens.get(token)
+        if found is None or found.ends_at <= now:
+            return None
+        return found if found.is_signed == (self.signing_key is not None) else None
+
+
+def _signing_key(pem: str | None) -> RSAPublicKey | None:
+    if pem is None:
+        return None
+    key = load_pem_public_key(pem.encode())
+    if not isinstance(key, RSAPublicKey):
+        raise ValueError("signing_public_key is not an RSA key")
+    return key

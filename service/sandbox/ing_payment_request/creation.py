@@ -4,12 +4,16 @@ import json
 import re
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from service.sandbox.ing_payment_request.terms import Terms
+from service.sandbox.ledger import Json
+from service.sandbox.provider_http import ProviderError, json_answer
 
 # The product page's stricter pair. Source: section 1, fact 7.
 LIFE_MAX = timedelta(days=35)
 TOTAL_MAX = 500_000
+CENT = Decimal("0.01")
 AMOUNT_MAX = Decimal("9999999999.99")
 
 _PURCHASE_ID = re.compile(r"[a-zA-Z0-9]{0,35}")
@@ -17,23 +21,16 @@ _PURCHASE_ID = re.compile(r"[a-zA-Z0-9]{0,35}")
 _DESCRIPTION = re.compile(r"""[-A-Za-zÀ-ȕ0-9= %*+,.&@"\]':;?!#_^~()$]{1,1024}""")
 
 
-class Refused(Exception):
-    """A creation that the provider does not take; target names the field, None for all of it."""
+class Refused(ProviderError):
+    """A body that the provider does not take; target names the field, None for all of it."""
 
     def __init__(self, target: str | None, message: str) -> None:
-        super().__init__(message)
-        self.target = target
-        self.message = message
+        super().__init__(json_answer({"error": _error(target, message)}, 400))
 
 
 def terms_in(body: bytes, now: datetime) -> Terms:
     """Return what a creation asks for. Raises Refused."""
-    try:
-        asked = json.loads(body, parse_float=Decimal, parse_int=Decimal)
-    except ValueError as error:
-        raise Refused(None, "Body is not valid JSON") from error
-    if not isinstance(asked, dict):
-        raise Refused(None, "Body is not valid JSON")
+    asked = read_json(body)
     fixed, variable = asked.get("fixedAmount"), asked.get("variableAmount")
     if (fixed is None) == (variable is None):
         raise Refused("fixedAmount", "Exactly one of fixedAmount and variableAmount is allowed")
@@ -41,10 +38,8 @@ def terms_in(body: bytes, now: datetime) -> Terms:
         valid_until=_valid_until(asked, now),
         purchase_id=_text(asked, "purchaseId", _PURCHASE_ID),
         description=_text(asked, "description", _DESCRIPTION),
-        fixed=None if fixed is None else _cents(fixed, "value", "fixedAmount"),
-        suggested=None
-        if variable is None
-        else _cents(variable, "suggestedValue", "variableAmount"),
+        fixed=None if fixed is None else cents_in(fixed, "value", "fixedAmount"),
+        suggested=_suggested(variable),
         least=_cents_if(variable, "minimumValue"),
         most=_cents_if(variable, "maximumValue"),
         payments_max=_count(asked),
@@ -54,6 +49,29 @@ def terms_in(body: bytes, now: datetime) -> Terms:
     if terms.asked > TOTAL_MAX:
         raise Refused("maximumReceivableAmount", "The total is above the product's limit")
     return terms
+
+
+def read_json(body: bytes) -> dict[str, Any]:
+    """Return an object whose numbers are decimals. Raises Refused."""
+    try:
+        sent = json.loads(body, parse_float=Decimal, parse_int=Decimal)
+    except (ValueError, RecursionError) as error:
+        raise Refused(None, "Body is not valid JSON") from error
+    if not isinstance(sent, dict):
+        raise Refused(None, "Body is not valid JSON")
+    return sent
+
+
+def cents_in(amount: object, name: str, target: str, *, least: Decimal = CENT) -> int:
+    """Return an amount in cents: no decimal places or exactly two. Raises Refused for target."""
+    value = amount.get(name) if isinstance(amount, dict) else None
+    currency = amount.get("currency") if isinstance(amount, dict) else None
+    if not isinstance(value, Decimal) or currency != "EUR":
+        raise Refused(target, "A number and the currency EUR are required")
+    exponent = value.as_tuple().exponent
+    if exponent not in (0, -2) or not least <= value <= AMOUNT_MAX:
+        raise Refused(target, "No decimal places, or two, and within the limits")
+    return int(value.scaleb(2))
 
 
 def _valid_until(asked: dict[str, object], now: datetime) -> datetime:
@@ -76,28 +94,23 @@ def _text(asked: dict[str, object], name: str, pattern: re.Pattern[str]) -> str:
     return text
 
 
-def _cents(amount: object, name: str, target: str) -> int:
-    """Return an amount in cents: no decimal places or exactly two."""
-    value = amount.get(name) if isinstance(amount, dict) else None
-    currency = amount.get("currency") if isinstance(amount, dict) else None
-    if not isinstance(value, Decimal) or currency != "EUR":
-        raise Refused(target, "A number and the currency EUR are required")
-    exponent = value.as_tuple().exponent
-    if exponent not in (0, -2) or not Decimal("0.01") <= value <= AMOUNT_MAX:
-        raise Refused(target, "No decimal places, or two, and within the limits")
-    return int(value.scaleb(2))
+def _suggested(variable: object) -> int | None:
+    """Return what the payer finds filled in; it may be nothing."""
+    if variable is None:
+        return None
+    return cents_in(variable, "suggestedValue", "variableAmount", least=Decimal(0))
 
 
 def _cents_if(variable: object, name: str) -> int | None:
     if not isinstance(variable, dict) or name not in variable:
         return None
-    return _cents(variable, name, "variableAmount")
+    return cents_in(variable, name, "variableAmount")
 
 
 def _receivable(asked: dict[str, object]) -> int | None:
     if "maximumReceivableAmount" not in asked:
         return None
-    return _cents(asked["maximumReceivableAmount"], "value", "maximumReceivableAmount")
+    return cents_in(asked["maximumReceivableAmount"], "value", "maximumReceivableAmount")
 
 
 def _count(asked: dict[str, object]) -> int | None:
@@ -114,3 +127,18 @@ def _return_url(asked: dict[str, object]) -> str | None:
     if url is not None and not (isinstance(url, str) and url.startswith("https://")):
         raise Refused("returnUrl", "Only https is allowed")
     return url
+
+
+def _error(target: str | None, message: str) -> Json:
+    """Return the error of a 400. Source: section 9 and its samples."""
+    if target is None:
+        code, source = "errParseFailed", "payment-requests"
+        return {"severity": "error", "code": code, "message": message, "source": source}
+    inner = {"severity": "error", "code": "errPattern", "message": message, "target": target}
+    return {
+        "severity": "error",
+        "code": "errValidation",
+        "message": "Request has an invalid field",
+        "target": target,
+        "innerErrors": [inner],
+    }

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from enum import StrEnum
 
+from service.sandbox.ing_payment_request.terms import Terms
 from service.sandbox.ledger import Entry
 
 
@@ -17,6 +18,14 @@ class What(StrEnum):
     PAID = "paid"
 
 
+class End(StrEnum):
+    """How a request ended."""
+
+    FULFILLED = "fulfilled"
+    EXPIRED = "expired"
+    CLOSED = "closed"
+
+
 # The note of a payment that counts before the list of payments shows it.
 HIDDEN = "hidden"
 
@@ -29,3 +38,20 @@ def payments_in(entries: Sequence[Entry]) -> list[Entry]:
         for entry in entries
         if entry.what is What.PAID and (entry.note != HIDDEN or entry.subject in shown)
     ]
+
+
+def end_of(terms: Terms, entries: Sequence[Entry]) -> End | None:
+    """Return whichever end came first. Payments that come later change nothing.
+
+    A payment counts from when it is made, whether or not the list shows it.
+    """
+    paid = count = 0
+    for entry in entries:
+        if entry.what in (What.EXPIRED, What.CLOSED):
+            return End(entry.what.value)
+        if entry.what is What.PAID:
+            paid, count = paid + entry.amount, count + 1
+            is_full = terms.receivable_max is not None and paid >= terms.receivable_max
+            if is_full or count == terms.payments_max:
+                return End.FULFILLED
+    return None

@@ -1,6 +1,6 @@
-"""ING's token endpoint and Payment Request API. Source: fact sheet, sections 4, 5 and 9."""
+"""ING's token endpoint and Payment Request API. Source: fact sheet, sections 4, 5 and 6."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from urllib.parse import parse_qs
 
@@ -10,18 +10,23 @@ from starlette.routing import Route
 
 from service.sandbox.faults import ReadFault
 from service.sandbox.ing_payment_request.account import IngAccount
-from service.sandbox.ing_payment_request.creation import Refused, terms_in
+from service.sandbox.ing_payment_request.creation import terms_in
+from service.sandbox.ing_payment_request.door import admitted, error_answer, refusal, shown_as
 from service.sandbox.ing_payment_request.happenings import What
+from service.sandbox.ing_payment_request.registrations import (
+    CERTIFICATES,
+    Registration,
+    check_certificates,
+    registration_in,
+)
 from service.sandbox.ing_payment_request.signatures import is_signed
 from service.sandbox.ing_payment_request.words import (
-    ENCODER,
     PAY_URL,
     payments_json,
     request_json,
-    stamp,
     status_word,
 )
-from service.sandbox.ledger import Json, PaymentRequest
+from service.sandbox.ledger import PaymentRequest
 from service.sandbox.provider_http import ProviderError, json_answer, strike
 from service.sandbox.world import world_of
 
@@ -51,7 +56,7 @@ async def give_token(request: Request) -> Response:
     granted = [scope for scope in asked if scope in account.settings.scopes]
     if not granted:
         raise ProviderError(json_answer({"message": "scope is not granted"}, 400))
-    token = account.new_token(world_of(request).now())
+    token = account.new_token(granted, world_of(request).now())
     return json_answer(
         {
             "access_token": token,
@@ -65,13 +70,10 @@ async def give_token(request: Request) -> Response:
 
 async def create(request: Request) -> Response:
     """Create a payment request. Sending it twice creates two."""
-    account = await _admitted(request, "payment-requests:create", "create")
-    if account.settings.registration != "Active":
-        raise ProviderError(_error(403))
-    try:
-        terms = terms_in(await request.body(), world_of(request).now())
-    except Refused as refused:
-        raise ProviderError(_bad(refused)) from refused
+    account = await admitted(request, "payment-requests:create", "create")
+    if account.registration is None or account.registration.status != "Active":
+        raise ProviderError(error_answer(403))
+    terms = terms_in(await request.body(), world_of(request).now())
     made = account.create(
         terms, terms.asked, "EUR", reference=terms.purchase_id, at=world_of(request).now()
     )
@@ -81,159 +83,115 @@ async def create(request: Request) -> Response:
 
 async def read(request: Request) -> Response:
     """Answer one payment request."""
-    account = await _admitted(request, "payment-requests:view", "read")
-    fault = await strike(account, "read", partial(_refusal, account))
+    account = await admitted(request, "payment-requests:view", "read")
+    fault = await strike(account, "read", partial(refusal, account))
     asked = _asked(account, request)
-    now = world_of(request).now()
-    if fault is ReadFault.STALE:
-        now -= timedelta(milliseconds=account.settings.faults.stale_ms)
-    shown = request_json(asked, account.terms[asked.id], account.seen(asked, now))
+    entries = account.seen(asked, _moment(request, account, fault))
+    shown = request_json(asked, account.terms[asked.id], entries)
+    if account.settings.deprecated_transactions:
+        shown["transactions"] = payments_json(entries)["payments"]
     if fault is ReadFault.WRONG_RESOURCE:
         shown["id"] = asked.id[::-1]
     if fault is ReadFault.UNKNOWN_WORD:
         shown["status"] = UNKNOWN_WORD
-    return _answer(shown)
+    return shown_as(shown)
 
 
 async def read_payments(request: Request) -> Response:
     """Answer the payments of a payment request, all in one."""
-    account = await _admitted(request, "payment-requests:view", "payments")
-    await strike(account, "payments", partial(_refusal, account))
+    account = await admitted(request, "payment-requests:view", "payments")
+    fault = await strike(account, "payments", partial(refusal, account))
     asked = _asked(account, request)
-    return _answer(payments_json(account.seen(asked, world_of(request).now())))
+    return shown_as(payments_json(account.seen(asked, _moment(request, account, fault))))
 
 
 async def close(request: Request) -> Response:
     """Close a payment request that is open."""
-    account = await _admitted(request, "payment-requests:close", "close")
+    account = await admitted(request, "payment-requests:close", "close")
     asked, now = _asked(account, request), world_of(request).now()
     if status_word(account.terms[asked.id], account.seen(asked, now)) != "open":
-        raise ProviderError(_error(409))
+        raise ProviderError(error_answer(409))
     asked.record(What.CLOSED, at=now)
     return Response(status_code=204)
 
 
 async def read_registration(request: Request) -> Response:
     """Answer the merchant's registration; the paths carry no id: there is one per client."""
-    account = await _admitted(request, "payment-requests:register", "registration")
-    moment = stamp(world_of(request).now())
-    shown: Json = {
-        "merchantId": "001234567",
-        "merchantSubId": "123456",
-        "merchantName": "Company BV",
-        "merchantIBAN": "NL26INGB0003275339",
-        "dailyReceivableLimit": {"value": 25000, "currency": "EUR"},
-        "allowIngAppPayments": "Y",
-        "created": moment,
-        "lastUpdated": moment,
-        "status": account.settings.registration,
-    }
-    return _answer(shown)
+    account = await admitted(request, "payment-requests:register", "registration")
+    if account.registration is None:
+        raise ProviderError(error_answer(404))
+    return shown_as(account.registration.shown())
+
+
+async def register(request: Request) -> Response:
+    """Register the merchant. Creating stays forbidden until the registration is active."""
+    account = await admitted(request, "payment-requests:register", "register")
+    account.registration = registration_in(await request.body(), world_of(request).now())
+    return json_answer(CERTIFICATES, 202)
+
+
+async def change_registration(request: Request) -> Response:
+    """Change some of the registration's fields."""
+    account = await admitted(request, "payment-requests:register", "register")
+    _registered(account).change(await request.body(), world_of(request).now())
+    return Response(status_code=204)
+
+
+async def generate_certificates(request: Request) -> Response:
+    """Make new certificates and signing requests."""
+    account = await admitted(request, "payment-requests:register", "register")
+    _registered(account)
+    return json_answer(CERTIFICATES, 202)
+
+
+async def upload_certificates(request: Request) -> Response:
+    """Take the four certificates of iDEAL 2.0."""
+    account = await admitted(request, "payment-requests:register", "register")
+    _registered(account)
+    check_certificates(await request.body())
+    return Response(status_code=204)
 
 
 ROUTES = [
     Route("/oauth2/token", give_token, methods=["POST"]),
     Route("/payment-requests", create, methods=["POST"]),
     Route("/payment-requests/registrations", read_registration, methods=["GET"]),
+    Route("/payment-requests/registrations", register, methods=["POST"]),
+    Route("/payment-requests/registrations", change_registration, methods=["PATCH"]),
+    Route(
+        "/payment-requests/registrations/generate-certificates",
+        generate_certificates,
+        methods=["POST"],
+    ),
+    Route("/payment-requests/registrations/certificates", upload_certificates, methods=["PUT"]),
     Route("/payment-requests/{request_id}", read, methods=["GET"]),
     Route("/payment-requests/{request_id}/close", close, methods=["POST"]),
     Route("/payment-requests/{request_id}/payments", read_payments, methods=["GET"]),
 ]
 
-# Source: section 9 and its samples; 429 is not listed there.
-ERRORS: dict[int, tuple[str, str, str]] = {
-    401: ("error", "errUnauthorized", "Access token missing, expired or of the wrong kind"),
-    403: ("error", "errForbidden", "Scope or registration does not allow this call"),
-    404: ("error", "errNotFound", "No payment request with this identifier"),
-    409: ("error", "errConflict", "Only an open payment request can be closed"),
-    429: ("error", "errTooMany", "Too many calls"),
-    500: ("critical", "errInternal", "Internal failure"),
-}
-STATUS_OF = {
-    ReadFault.ERROR: 500,
-    ReadFault.TOO_MANY: 429,
-    ReadFault.UNAUTHORISED: 401,
-    ReadFault.NOT_FOUND: 404,
-}
-
-
-async def _admitted(request: Request, scope: str, kind: str) -> IngAccount:
-    """Return the account whose token, signature and scope allow the call. Raises ProviderError."""
-    world = world_of(request)
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    account = next(
-        (
-            each
-            for each in world.accounts.values()
-            if isinstance(each, IngAccount) and each.accepts(token, world.now())
-        ),
-        None,
-    )
-    if account is None or scheme != "Bearer":
-        raise ProviderError(_error(401))
-    if account.signing_key is not None:
-        signature = request.headers.get("signature", "")
-        is_ours = "x-ing-reqid" in request.headers and is_signed(
-            request,
-            await request.body(),
-            signature=signature,
-            client_id=account.settings.client_id,
-            key=account.signing_key,
-        )
-        if not is_ours:
-            raise ProviderError(_error(401))
-    if scope not in account.settings.scopes:
-        raise ProviderError(_error(403))
-    if kind not in ("read", "payments"):
-        account.reads[kind] += 1
-    return account
-
 
 def _asked(account: IngAccount, request: Request) -> PaymentRequest:
     asked = account.requests.get(request.path_params["request_id"])
     if asked is None:
-        raise ProviderError(_error(404))
+        raise ProviderError(error_answer(404))
     return asked
+
+
+def _registered(account: IngAccount) -> Registration:
+    """Return the registration. Without one there is nothing to change: 404 is not listed."""
+    if account.registration is None:
+        raise ProviderError(error_answer(403))
+    return account.registration
+
+
+def _moment(request: Request, account: IngAccount, fault: ReadFault | None) -> datetime:
+    """Return the moment whose picture a read shows."""
+    now = world_of(request).now()
+    if fault is ReadFault.STALE:
+        return now - timedelta(milliseconds=account.settings.faults.stale_ms)
+    return now
 
 
 def _key_id(signature: str) -> str:
     """Return the client id that a signature names, which decides whose key checks it."""
     return signature.partition('keyId="')[2].partition('"')[0]
-
-
-def _refusal(account: IngAccount, fault: ReadFault) -> Response:
-    headers = {}
-    if fault is ReadFault.TOO_MANY:
-        headers["retry-after"] = str(account.settings.faults.retry_after_seconds)
-    return _error(STATUS_OF[fault], headers)
-
-
-def _error(status: int, headers: dict[str, str] | None = None) -> Response:
-    severity, code, message = ERRORS[status]
-    error = {"severity": severity, "code": code, "message": message}
-    return json_answer({"error": error}, status, headers)
-
-
-def _bad(refused: Refused) -> Response:
-    """Return the 400 for a body, naming its field."""
-    error: Json = {"severity": "error", "code": "errParseFailed", "message": refused.message}
-    if refused.target is not None:
-        inner = {
-            "severity": "error",
-            "code": "errPattern",
-            "message": refused.message,
-            "target": refused.target,
-        }
-        error |= {
-            "code": "errValidation",
-            "message": "Request has an invalid field",
-            "target": refused.target,
-            "innerErrors": [inner],
-        }
-    else:
-        error["source"] = "payment-requests"
-    return json_answer({"error": error}, 400)
-
-
-def _answer(shown: Json) -> Response:
-    return json_answer(ENCODER.encode(shown))

@@ -70,11 +70,13 @@ STORIES: Mapping[str, Story] = MappingProxyType(
         "fulfilled_by_count": Story((paid(part),), kind="once"),
         "overpaid": Story((paid(), paid()), kind="unbounded"),
         "payments_lag": Story((paid(hidden=True), shown())),
+        "processing": Story((paid(hidden=True),)),
         "payments_not_visible": Story((paid(hidden=True),)),
         "expired": Story((EXPIRED,)),
         "cancelled": Story((CLOSED,)),
         "late_money": Story((EXPIRED, paid())),
         "paid_after_close": Story((CLOSED, paid())),
+        "part_late_money": Story((paid(part), EXPIRED, paid(rest)), kind="shared"),
         "stale_read": Story((paid(),), stale_ms=1500),
     }
 )

@@ -3,7 +3,7 @@
 Source: STATUSES.md, sections 1 and 2 (column "ING payment request").
 """
 
-from service.sandbox.ing_payment_request.happenings import HIDDEN, What, payments_in
+from service.sandbox.ing_payment_request.happenings import End, What, end_of, payments_in
 from service.sandbox.ing_payment_request.terms import Terms
 from service.sandbox.ledger import PaymentRequest, total
 from service.sandbox.truth import Truth
@@ -22,7 +22,7 @@ def truth_of(request: PaymentRequest, terms: Terms, *, account: str) -> Truth:
         provider_id=request.id,
         reference=request.reference,
         currency=request.currency,
-        amount=terms.asked,
+        amount=terms.asked or None,
         status=status,
         received=received,
         refunded=0,
@@ -34,17 +34,17 @@ def truth_of(request: PaymentRequest, terms: Terms, *, account: str) -> Truth:
 
 def _standing(request: PaymentRequest, terms: Terms, received: int) -> tuple[str, bool]:
     """Return the status and whether only news about money can still change it."""
-    paid = [entry for entry in request.entries if entry.what is What.PAID]
-    ends = [entry.what for entry in request.entries if entry.what in (What.EXPIRED, What.CLOSED)]
-    is_full = len(paid) == terms.payments_max or (
-        terms.receivable_max is not None and total(paid, What.PAID) >= terms.receivable_max
-    )
-    if received >= terms.asked:
+    end = end_of(terms, request.entries)
+    if received and received >= terms.asked:
         return "paid", True
     if received:
-        return "part_paid", bool(ends) or is_full
-    if is_full and any(entry.note == HIDDEN for entry in paid):
-        return "processing", False
-    if ends:
-        return ("expired" if ends[0] is What.EXPIRED else "cancelled"), True
-    return "open", False
+        return "part_paid", end is not None
+    match end:
+        case End.FULFILLED:
+            return "processing", False  # what was paid is not listed yet
+        case End.EXPIRED:
+            return "expired", True
+        case End.CLOSED:
+            return "cancelled", True
+        case None:
+            return "open", False

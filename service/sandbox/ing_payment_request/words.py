@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import msgspec
 
-from service.sandbox.ing_payment_request.happenings import What, payments_in
+from service.sandbox.ing_payment_request.happenings import end_of, payments_in
 from service.sandbox.ing_payment_request.terms import Terms
-from service.sandbox.ledger import Entry, Json, PaymentRequest, total
+from service.sandbox.ledger import Entry, Json, PaymentRequest
 
 # Times are shown in Dutch summer time, as in the samples.
 AMSTERDAM = timezone(timedelta(hours=2))
@@ -24,17 +24,8 @@ ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
 def status_word(terms: Terms, entries: Sequence[Entry]) -> str:
-    """Return the status: whichever end came first. Payments that come later change nothing."""
-    paid = count = 0
-    for entry in entries:
-        if entry.what in (What.EXPIRED, What.CLOSED):
-            return entry.what.value
-        if entry.what is What.PAID:
-            paid, count = paid + entry.amount, count + 1
-            is_full = terms.receivable_max is not None and paid >= terms.receivable_max
-            if is_full or count == terms.payments_max:
-                return "fulfilled"
-    return "open"
+    """Return the status. Source: section 6.1."""
+    return end_of(terms, entries) or "open"
 
 
 def request_json(request: PaymentRequest, terms: Terms, entries: Sequence[Entry]) -> Json:
@@ -80,11 +71,6 @@ def payments_json(entries: Sequence[Entry]) -> Json:
             }
         )
     return {"payments": payments[::-1]}
-
-
-def received_in(entries: Sequence[Entry]) -> int:
-    """Return all that was paid, shown or not."""
-    return total(entries, What.PAID)
 
 
 def euros(cents: int) -> Json:
