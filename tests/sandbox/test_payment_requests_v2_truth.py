@@ -30,8 +30,8 @@ OUTCOMES = {
     "rejected": ("rejected", 0, 0, 0, True),
     "failed": ("failed", 0, 0, 0, True),
     "cancelled": ("cancelled", 0, 0, 0, True),
-    "returned": ("reversed", 7000, 7000, 7000, True),
-    "part_returned": ("settled", 7000, 2000, 7000, True),
+    "returned": ("reversed", 7000, 7000, 0, True),
+    "part_returned": ("paid", 7000, 2000, 5000, True),
     "request_word_lags": ("settled", 7000, 0, 7000, True),
     "transfers_disagree": ("part_paid", 5000, 0, 5000, True),
     "stale_read": ("settled", 7000, 0, 7000, True),
@@ -68,8 +68,8 @@ WORDS = {
     ("cancelled", "words"): ("cancelled", "cancelled"),
     ("cancelled", "numbers"): ("2|8", "2|8"),
     ("returned", "words"): ("returned", "returned"),
-    ("returned", "iso"): ("rjct", "rjct"),
-    ("returned", "numbers"): ("5", "5"),
+    ("returned", "iso"): ("returned", "returned"),
+    ("returned", "numbers"): ("returned", "returned"),
     ("part_returned", "words"): ("initiated", DONE, "returned"),
     ("request_word_lags", "words"): ("initiated", DONE, DONE),
     ("request_word_lags", "iso"): ("rcvd", CODE_DONE, CODE_DONE),
@@ -157,7 +157,7 @@ def test_a_return_goes_on_with_an_order_that_has_money() -> None:
     assert (holder.truth(order).status, holder.truth(order).refunded) == ("reversed", 7000)
 
 
-def test_money_that_came_back_before_it_arrived_was_never_booked() -> None:
+def test_money_can_come_back_before_it_has_arrived() -> None:
     holder = account()
     order = go_on(asked(at=holder), "paid")
 

@@ -37,6 +37,12 @@ def news_of(entries: Iterable[Entry], transfer_id: str) -> list[What]:
     return [What(entry.what) for entry in entries if entry.subject == transfer_id]
 
 
+def newest_of(entries: Iterable[Entry], transfer_id: str) -> What | None:
+    """Return what happened last to a transfer, None where nothing has."""
+    news = news_of(entries, transfer_id)
+    return news[-1] if news else None
+
+
 def may_follow(news: list[What], after: What) -> bool:
     """Return whether something may happen to a transfer: only forwards, and no end reopens.
 

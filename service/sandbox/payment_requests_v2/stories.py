@@ -13,8 +13,8 @@ from service.sandbox.story import Beat, Story
 # A story's kind: what its order is to be like. Otherwise it has one transfer, due on the day.
 TWO, UNDATED = "two", "undated"
 
-# Where a style has no word for a return, only whoever saw the money go knows that it is back: the
-# pause is long enough to be looked at in. Banks take days.
+# Whoever looks for the first time after a return sees no more than that: the pause is long enough
+# to be looked at in. Banks take days.
 PAUSES_BEFORE_RETURN: Final = 30
 
 

@@ -4,7 +4,7 @@ Source: STATUSES.md, sections 1 and 2 (column "payment_requests_v2", and point 6
 """
 
 from service.sandbox.ledger import total
-from service.sandbox.payment_requests_v2.happenings import ENDS, What, news_of
+from service.sandbox.payment_requests_v2.happenings import ENDS, What, newest_of, news_of
 from service.sandbox.payment_requests_v2.orders import PaymentOrder
 from service.sandbox.truth import Truth
 
@@ -22,12 +22,13 @@ def truth_of(order: PaymentOrder, *, account: str) -> Truth:
     """Return the canonical outcome; amounts are of the transfers in the order's currency.
 
     A return is a failure after all was done, and nobody of ours wished it: it counts as taken
-    back. What was booked stays booked; it is then refunded as well.
+    back, and it is not on the payee's account any more.
     """
     own = {key for key, each in order.transfers.items() if each.currency == order.currency}
     entries = [entry for entry in order.entries if entry.subject in own]
     received = total(entries, What.SENT) + order.unseen
     refunded = total(entries, What.RETURNED)
+    arrived = [key for key in own if newest_of(order.entries, key) is What.BOOKED]
     status, final = _standing(order, received, refunded)
     return Truth(
         account=account,
@@ -40,7 +41,7 @@ def truth_of(order: PaymentOrder, *, account: str) -> Truth:
         received=received,
         refunded=refunded,
         taken_back=refunded,
-        booked=total(entries, What.BOOKED),
+        booked=sum(order.transfers[key].amount for key in arrived),
         final=final,
         direction="out",
     )
@@ -50,14 +51,14 @@ def _standing(order: PaymentOrder, received: int, refunded: int) -> tuple[str, b
     """Return the status and whether only news about money can still change it."""
     if received and refunded >= received:
         return "reversed", True
-    news = [news_of(order.entries, key) for key in order.transfers]
-    newest = [each[-1] if each else None for each in news]
+    newest = [newest_of(order.entries, key) for key in order.transfers]
+    were_sent = [What.SENT in news_of(order.entries, key) for key in order.transfers]
     is_over = all(what in ENDS for what in newest)
-    if all(What.BOOKED in each for each in news):
+    if all(what is What.BOOKED for what in newest):
         return "settled", True
-    if all(What.SENT in each for each in news):
+    if all(were_sent):
         return "paid", is_over
-    if received or any(What.SENT in each for each in news):
+    if received or any(were_sent):
         return "part_paid", is_over
     if is_over:
         return next(status for what, status in REFUSED.items() if what in newest), True

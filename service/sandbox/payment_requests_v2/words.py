@@ -14,7 +14,7 @@ from typing import Final, Literal
 import msgspec
 
 from service.sandbox.ledger import Entry, Json
-from service.sandbox.payment_requests_v2.happenings import What, news_of
+from service.sandbox.payment_requests_v2.happenings import What, newest_of
 from service.sandbox.payment_requests_v2.orders import PaymentOrder, Transfer
 
 Style = Literal["words", "iso", "numbers"]
@@ -41,7 +41,6 @@ CODES: Final[Vocabulary] = MappingProxyType(
         What.SENT: ("acsc",),
         What.BOOKED: ("accc",),
         What.REJECTED: ("rjct",),
-        What.RETURNED: ("rjct",),
     }
 )
 NUMBERS: Final[Vocabulary] = MappingProxyType(
@@ -52,7 +51,6 @@ NUMBERS: Final[Vocabulary] = MappingProxyType(
         What.BOOKED: ("7",),
         What.REJECTED: ("5",),
         What.CANCELLED: ("2", "8"),
-        What.RETURNED: ("5",),
     }
 )
 SPOKEN: Final[Mapping[Style, Vocabulary]] = MappingProxyType(
@@ -101,7 +99,7 @@ def order_json(
                 "id": int(transfer_id),
                 **_sides(transfer, client_account_id, relations),
                 "requested_transfer_date": transfer.requested_on,
-                "payment_status": word(state(entries, transfer_id), int(transfer_id), style),
+                "payment_status": word(newest_of(entries, transfer_id), int(transfer_id), style),
                 "amount": transfer.major,
                 "currency_code": transfer.currency,
             }
@@ -119,12 +117,6 @@ def word(what: What | None, identifier: int, style: Style) -> str:
     return DRESSES[identifier // 4 % len(DRESSES)](chosen)
 
 
-def state(entries: Sequence[Entry], transfer_id: str) -> What | None:
-    """Return what happened last to a transfer."""
-    news = news_of(entries, transfer_id)
-    return news[-1] if news else None
-
-
 def own_state(order: PaymentOrder, entries: Sequence[Entry]) -> What | None:
     """Return what the request's own status says: what its transfers agree on.
 
@@ -137,7 +129,7 @@ def own_state(order: PaymentOrder, entries: Sequence[Entry]) -> What | None:
         if entry.what is What.STUCK:
             entries = entries[:number]
             break
-    states = {state(entries, transfer_id) for transfer_id in followed}
+    states = {newest_of(entries, transfer_id) for transfer_id in followed}
     return states.pop() if len(states) == 1 else None
 
 
