@@ -97,20 +97,27 @@ class Drains:
         return found
 
     async def _answer(self, task: str, drain: Callable[[], Awaitable[int]]) -> None:
+        try:
+            while not self._stopping.is_set():
+                await self._bells[task].wait()
+                if not self._stopping.is_set():
+                    await self._work_off(task, drain)
+        finally:
+            # One that ends ends all: a cancellation can get lost in a wait for a connection
+            # (asyncio.wait_for up to Python 3.11), and then nobody would notice the bug.
+            self.stop()
+
+    async def _work_off(self, task: str, drain: Callable[[], Awaitable[int]]) -> None:
         bell = self._bells[task]
-        while not self._stopping.is_set():
-            await bell.wait()
-            if self._stopping.is_set():
-                return
-            bell.clear()
-            try:
-                await drain()
-            except Unavailable as error:
-                log.warning("drain.postponed", task=task, reason=error.detail)
-                await self._pause(RETRY_SECONDS)
-                bell.set()
-            else:
-                self._note()
+        bell.clear()
+        try:
+            await drain()
+        except Unavailable as error:
+            log.warning("drain.postponed", task=task, reason=error.detail)
+            await self._pause(RETRY_SECONDS)
+            bell.set()
+        else:
+            self._note()
 
     def _note(self) -> None:
         self._progressed = True
