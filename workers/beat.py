@@ -19,8 +19,8 @@ import uvloop
 
 from service import settings
 from service.errors import Unavailable
+from service.flow.sweep import is_sweep_due
 from service.nudge import DELIVER, SWEEP, SYNC
-from service.providers import HasList
 from service.runtime import Runtime, introduce, open_runtime, utc_now
 from service.settings import Settings
 from service.storage.deliveries import Deliveries
@@ -28,7 +28,6 @@ from service.storage.feed import place
 from service.storage.idempotency import forget_answers
 from service.storage.partitions import keep_partitions
 from service.storage.unit_of_work import connected, unit_of_work
-from service.storage.windows import Windows
 from service.telemetry import logs
 from workers.drains import Drains
 
@@ -119,13 +118,8 @@ class Beat:
                 tasks.append(SYNC)
             if await Deliveries(work.connection).endpoints_with_work():
                 tasks.append(DELIVER)
-            listing = [
-                account.name
-                for account in self._runtime.accounts.values()
-                if isinstance(account.provider, HasList)
-            ]
             every: timedelta = self._runtime.settings.polling.sweep
-            if await Windows(work.connection).is_any_due(listing, every=every):
+            if await is_sweep_due(work.connection, self._runtime.accounts, every=every):
                 tasks.append(SWEEP)
         return tasks
 

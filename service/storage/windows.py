@@ -18,6 +18,13 @@ LEASE_SECONDS = 30.0
 # may not have been in the list yet.
 OVERLAP = timedelta(minutes=10)
 
+# A window is no longer than this: what is far behind is caught up with oldest first, and each day
+# that is done stays done.
+LENGTH_MAX = timedelta(days=1)
+
+# A window whose pages cannot be read is begun anew after this time at the soonest.
+ANEW_SECONDS = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -29,6 +36,11 @@ class Window:
     until: datetime
     cursor: str | None
 
+    @property
+    def is_catching_up(self) -> bool:
+        """Whether another window is likely to follow at once."""
+        return self.until - self.since >= LENGTH_MAX
+
 
 class Windows:
     def __init__(self, connection: AsyncConnection[Any]) -> None:
@@ -38,7 +50,7 @@ class Windows:
         """Lease the account's unfinished window, or begin the next one when its time has come.
 
         None when another process is at it, or nothing is to be done yet. A window that failed
-        half-way is gone on with, never passed over.
+        half-way is gone on with, never passed over; the next one is begun when it is finished.
         """
         mutex = await self._connection.execute(
             "select from accounts where name = %s for no key update skip locked", [account]
@@ -80,18 +92,26 @@ class Windows:
         await self._connection.execute(
             """
             insert into windows (account, since, until)
-            select %(account)s, coalesce(last.until - %(overlap)s, now() - %(lookback)s), now()
-              from (select max(until) as until from windows where account = %(account)s) as last
+            select %(account)s, since, least(since + %(length)s, now())
+              from (select max(until) as until from windows where account = %(account)s) as last,
+                   coalesce(last.until - %(overlap)s, now() - %(lookback)s) as since
              where not exists (select from windows
                                 where account = %(account)s and finished_at is null)
                and (last.until is null or last.until <= now() - %(every)s)
             """,
-            {"account": account, "overlap": OVERLAP, "lookback": lookback, "every": every},
+            {
+                "account": account,
+                "overlap": OVERLAP,
+                "length": LENGTH_MAX,
+                "lookback": lookback,
+                "every": every,
+            },
         )
 
     async def news(self, account: str, items: Sequence[Listed]) -> list[Key]:
         """Return the listed items that we never heard of, or that changed since we read them.
 
+        They come in the order of the list, each once.
         An id that only a webhook has named so far, or that was not found, is news as well: the
         provider's own list vouches for it, so it need not wait among ids that anybody can send.
         Where the list is one of events, an item is news unless that event reached us.
@@ -100,8 +120,8 @@ class Windows:
             """
             select listed.kind, listed.provider_id
               from unnest(%(kinds)b::text[], %(ids)b::text[], %(versions)b::bigint[],
-                          %(events)b::text[])
-                   as listed (kind, provider_id, version, event_id)
+                          %(events)b::text[]) with ordinality
+                   as listed (kind, provider_id, version, event_id, place)
               left join due on due.account = %(account)s and due.kind = listed.kind
                            and due.provider_id = listed.provider_id
               left join requests as r on r.account = %(account)s and r.kind = listed.kind
@@ -113,6 +133,7 @@ class Windows:
                 or listed.version > r.version
                 or (r.id is null and due.urgency = 2 and due.parked is null)
                 or due.parked = 'not_found_at_provider'
+             order by place
             """,
             {
                 "account": account,
@@ -122,7 +143,8 @@ class Windows:
                 "events": [item.event_id for item in items],
             },
         )
-        return [Key(account, Kind(kind), name) for kind, name in await cursor.fetchall()]
+        keys = [Key(account, Kind(kind), name) for kind, name in await cursor.fetchall()]
+        return list(dict.fromkeys(keys))
 
     async def advance(self, window: Window, *, cursor: str | None, found: int) -> bool:
         """Note a page as looked through; cursor None finishes the window.
@@ -132,7 +154,7 @@ class Windows:
         noted = await self._connection.execute(
             """
             update windows
-               set cursor = %s, found = found + %s,
+               set cursor = %s, found = found + %s, pages = pages + 1,
                    leased_until = now() + make_interval(secs => %s),
                    finished_at = case when %s then now() end
              where id = %s and finished_at is null and cursor is not distinct from %s
@@ -141,12 +163,19 @@ class Windows:
         )
         return noted.rowcount == 1
 
-    async def release(self, window: Window, *, wait_seconds: float) -> None:
-        """Give a window back unfinished, to be gone on with after a while."""
+    async def release(self, window: Window, *, wait_seconds: float, anew: bool = False) -> None:
+        """Give a window back unfinished, to be gone on with after a while.
+
+        anew: from its first page, and not before a minute has passed. A cursor that the provider
+        does not know any more would be refused for ever.
+        """
+        if anew:
+            wait_seconds = max(wait_seconds, ANEW_SECONDS)
         await self._connection.execute(
             """
-            update windows set leased_until = now() + make_interval(secs => %s)
+            update windows set leased_until = now() + make_interval(secs => %s),
+                               cursor = case when %s then null else cursor end
              where id = %s and finished_at is null and cursor is not distinct from %s
             """,
-            [wait_seconds, window.id, window.cursor],
+            [wait_seconds, anew, window.id, window.cursor],
         )

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import httpx
 import pytest
@@ -31,6 +32,15 @@ async def windows(world: World, account: str = ACCOUNT) -> Sequence[dict[str, ob
         " greatest(leased_until - now(), '0 s') as wait"
         " from windows where account = %s order by id",
         account,
+    )
+
+
+async def begin_window(world: World, length: timedelta) -> None:
+    """Leave a window behind that has as many pages as it has days."""
+    await world.run(
+        "insert into windows (account, since, until) values (%s, now() - %s, now())",
+        ACCOUNT,
+        length,
     )
 
 
@@ -92,25 +102,42 @@ async def test_a_window_begins_when_its_time_has_come_and_overlaps_the_last(alon
     assert second["finished"]
 
 
-async def test_after_an_outage_the_whole_gap_is_looked_through(alone: World) -> None:
+async def test_after_an_outage_the_whole_gap_is_looked_through_oldest_first(alone: World) -> None:
     alone.provider.pages = [page()]
     await swept(alone)
     await alone.run("update windows set until = until - interval '3 days'")
-    alone.provider.pages = [page() for _ in range(5)]
+    alone.provider.pages = [page(order(number)) for number in (4, 3, 2, 1)]
+
+    assert await swept(alone) == 4
+
+    shown = await windows(alone)
+    assert [window["found"] for window in shown] == [0, 1, 1, 1, 1]
+    for earlier, later in pairwise(shown):
+        assert isinstance(earlier["until"], datetime)
+        assert later["since"] == earlier["until"] - timedelta(minutes=10)
+        assert later["finished"]
+    found = await alone.rows("select provider_id from due order by due_at")
+    assert [row["provider_id"] for row in found] == [order_id(number) for number in (4, 3, 2, 1)]
+
+
+async def test_what_a_page_lists_is_read_in_its_order(alone: World) -> None:
+    numbers = [3, 1, 4, 5, 9, 2, 6]
+    alone.provider.pages = [page(*(order(number) for number in numbers))]
+    alone.provider.shows(*(order(number) for number in numbers))
 
     await swept(alone)
+    alone.provider.calls.clear()
+    await alone.sync(slots=1)
 
-    first, second = await windows(alone)
-    assert isinstance(first["until"], datetime)
-    assert second["since"] == first["until"] - timedelta(minutes=10)
-    assert len(alone.provider.pages) == 1
+    assert alone.provider.calls == [order_id(number) for number in numbers]
 
 
 async def test_a_failed_page_leaves_the_window_open_and_it_goes_on_from_there(
     alone: World,
 ) -> None:
+    await begin_window(alone, timedelta(days=3))
     alone.provider.pages = [page(order(1)), httpx.Response(503)]
-    assert await swept(alone, timedelta(days=3)) == 1
+    assert await swept(alone) == 1
     (window,) = await windows(alone)
     assert (window["finished"], window["found"]) == (False, 1)
     assert window["cursor"] is not None
@@ -120,7 +147,7 @@ async def test_a_failed_page_leaves_the_window_open_and_it_goes_on_from_there(
     alone.provider.calls.clear()
     alone.provider.pages = [page(order(2)), page(order(3)), page(order(4))]
 
-    await swept(alone, timedelta(days=3))
+    await swept(alone)
 
     (window,) = await windows(alone)
     assert (window["finished"], window["found"]) == (True, 4)
@@ -167,8 +194,9 @@ async def test_a_sweeper_that_outlived_its_lease_changes_nothing(alone: World) -
         await gate.wait()
         return page(order(1))
 
+    await begin_window(alone, timedelta(days=3))
     alone.provider.pages = [held]
-    stalled = asyncio.create_task(swept(alone, timedelta(days=3)))
+    stalled = asyncio.create_task(swept(alone))
     await alone.until(lambda: bool(alone.provider.calls))
     await alone.run("update windows set leased_until = now()")
     alone.provider.pages = [page(order(1)), page(), page(), page()]
@@ -181,10 +209,49 @@ async def test_a_sweeper_that_outlived_its_lease_changes_nothing(alone: World) -
     assert (await alone.due(1))["wanted"] == 1
 
 
-async def test_an_account_without_a_page_does_not_hold_up_the_others(world: World) -> None:
-    world.provider.pages = [httpx.Response(500), page(order(order_number := 1))]
+async def test_an_account_that_waits_for_a_page_does_not_hold_up_the_others(world: World) -> None:
+    """Whichever account asks first waits until the other one has its page."""
+    other_has_page = asyncio.Event()
+
+    async def held() -> httpx.Response:
+        await other_has_page.wait()
+        return httpx.Response(500)
+
+    async def given() -> httpx.Response:
+        other_has_page.set()
+        return page(order(1))
+
+    world.provider.pages = [held, given]
 
     assert await swept(world) == 1
 
-    (row,) = await world.rows("select account, provider_id from due")
-    assert row == {"account": "ginger-be", "provider_id": order_id(order_number)}
+    assert await world.rows("select provider_id from due") == [{"provider_id": order_id(1)}]
+
+
+async def test_an_answer_that_cannot_be_read_is_asked_for_again_from_the_first_page(
+    alone: World,
+) -> None:
+    await begin_window(alone, timedelta(days=3))
+    alone.provider.pages = [page(order(1)), httpx.Response(400)]
+
+    await swept(alone)
+
+    (window,) = await windows(alone)
+    assert (window["finished"], window["cursor"]) == (False, None)
+    assert window["wait"] == pytest.approx(timedelta(minutes=1), abs=timedelta(seconds=3))
+
+
+async def test_a_stopping_process_gives_its_window_back_at_once(alone: World) -> None:
+    await begin_window(alone, timedelta(days=3))
+
+    async def told_to_stop() -> httpx.Response:
+        alone.parts.stopping.set()
+        return page(order(1))
+
+    alone.provider.pages = [told_to_stop]
+
+    assert await swept(alone) == 1
+
+    (window,) = await windows(alone)
+    assert (window["finished"], window["wait"]) == (False, timedelta(0))
+    assert window["cursor"] is not None

@@ -1,12 +1,16 @@
 """Windows of list sweeps: leased, gone on with, never passed over."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
+from service.domain.notification import time_text
 from service.domain.request import Key, Kind
 from service.providers import Listed
 from service.storage.accounts import ensure_accounts
 from service.storage.database import Pool
 from service.storage.unit_of_work import unit_of_work
+from service.storage.views.accounts import list_coverage
 from service.storage.windows import Window, Windows
 from tests.storage.rows import insert, insert_request
 
@@ -14,7 +18,7 @@ ACCOUNT = "ginger-nl"
 EVERY = timedelta(minutes=5)
 
 
-async def claim(pool: Pool, lookback: timedelta = timedelta(days=7)) -> Window | None:
+async def claim(pool: Pool, lookback: timedelta = timedelta(hours=1)) -> Window | None:
     async with unit_of_work(pool) as work:
         await ensure_accounts(work.connection, [(ACCOUNT, "ginger")], end_pauses=False)
         return await Windows(work.connection).claim(ACCOUNT, every=EVERY, lookback=lookback)
@@ -41,12 +45,61 @@ async def news(pool: Pool, *items: Listed) -> list[str]:
     return [key.provider_id for key in keys]
 
 
-async def test_the_first_window_looks_back_as_far_as_configured(emptied: Pool) -> None:
-    window = await claim(emptied, timedelta(days=7))
+async def claim_all(pool: Pool, lookback: timedelta) -> list[Window]:
+    """Claim and finish windows until none is left."""
+    windows = []
+    while (window := await claim(pool, lookback)) is not None:
+        await advance(pool, window, None)
+        windows.append(window)
+    return windows
 
+
+async def test_the_first_windows_look_back_as_far_as_configured_day_by_day_oldest_first(
+    emptied: Pool,
+) -> None:
+    windows = await claim_all(emptied, timedelta(days=7))
+
+    assert abs(datetime.now(UTC) - timedelta(days=7) - windows[0].since) < timedelta(minutes=1)
+    assert abs(datetime.now(UTC) - windows[-1].until) < timedelta(minutes=1)
+    assert max(window.until - window.since for window in windows) == timedelta(days=1)
+    for earlier, later in pairwise(windows):
+        assert later.since == earlier.until - timedelta(minutes=10)
+    assert [window.is_catching_up for window in windows] == [True] * 7 + [False]
+
+
+async def test_what_is_complete_ends_before_a_window_that_failed_half_way(emptied: Pool) -> None:
+    first = await claim(emptied, timedelta(days=3))
+    assert first is not None
+    await advance(emptied, first, None)
+    second = await claim(emptied, timedelta(days=3))
+    assert second is not None
+    await advance(emptied, second, "page-2")
+
+    async with unit_of_work(emptied) as work:
+        await Windows(work.connection).release(second, wait_seconds=5.0)
+
+    (shown,) = await list_coverage(emptied, [ACCOUNT])
+    assert shown["complete_up_to"] == time_text(first.until)
+    assert await claim(emptied) is None
+
+
+async def test_a_window_whose_cursor_is_refused_is_begun_anew_a_minute_later(
+    emptied: Pool,
+) -> None:
+    window = await claim(emptied)
     assert window is not None
-    assert window.until - window.since == timedelta(days=7)
-    assert window.cursor is None
+    await advance(emptied, window, "page-2")
+
+    async with unit_of_work(emptied) as work:
+        at_page = replace(window, cursor="page-2")
+        await Windows(work.connection).release(at_page, wait_seconds=5.0, anew=True)
+
+    await run(emptied, "update windows set leased_until = leased_until - interval '59 s'")
+    assert await claim(emptied) is None
+    await run(emptied, "update windows set leased_until = leased_until - interval '1 s'")
+    again = await claim(emptied)
+    assert again is not None
+    assert (again.id, again.cursor) == (window.id, None)
 
 
 async def test_a_leased_window_is_not_lent_twice(emptied: Pool) -> None:
@@ -135,7 +188,13 @@ async def test_what_is_listed_is_news_when_unknown_newer_or_not_yet_vouched_for(
 
     found = await news(emptied, *(Listed(Kind.ORDER, name, v) for name, v in versions.items()))
 
-    assert sorted(found) == ["missing", "new", "newer", "told"]
+    assert found == ["newer", "told", "missing", "new"]
+
+
+async def test_news_comes_in_the_order_of_the_list_and_each_once(emptied: Pool) -> None:
+    names = ["c", "a", "d", "a", "b", "c"]
+
+    assert await news(emptied, *(Listed(Kind.ORDER, n, None) for n in names)) == list("cadb")
 
 
 async def test_a_listed_event_is_news_unless_it_reached_us(emptied: Pool) -> None:
