@@ -1,6 +1,7 @@
 """The call budget that all processes share."""
 
 import asyncio
+import hashlib
 import time
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -159,3 +160,84 @@ async def test_a_cancelled_draw_leaves_the_purse_usable(emptied: Pool) -> None:
     await asyncio.gather(*drawing, return_exceptions=True)
 
     assert await drawn(budget, account, "told") is not None
+
+
+async def two_accounts(pool: Pool, *limits: str, keys: tuple[str, str]) -> list[ConnectedAccount]:
+    """Two accounts at one provider and address, each with its own key and limit."""
+    table = {
+        "account": [
+            {
+                "name": name, "limit": limit, "provider": "ginger", "api_key": key,
+                "api_base": base,
+            }
+            for name, limit, key, base in zip(
+                ("ginger-be", "ginger-nl"), limits, keys,
+                ("https://ginger.test", "https://ginger.test/"), strict=True,
+            )
+        ]
+    }  # fmt: skip
+    settings = parse(table, source="settled.toml", environ={}, base=Path())
+    accounts = list(connect_accounts(settings).values())
+    async with unit_of_work(pool) as work:
+        names = [(account.name, "ginger") for account in accounts]
+        await ensure_accounts(work.connection, names, end_pauses=False)
+    return accounts
+
+
+async def test_accounts_that_log_in_with_one_key_share_the_lower_limit_over_all_workers(
+    emptied: Pool,
+) -> None:
+    first, second = await two_accounts(emptied, "50/h", "10/h", keys=("secret", "secret"))
+
+    given = [
+        await drawn(CallBudget(emptied), account, "told")
+        for account in (first, second)
+        for _ in range(8)
+    ]
+
+    assert len([at for at in given if at is not None]) == 10
+    assert (first.limit, second.limit) == (second.limit, first.limit)
+
+
+async def test_accounts_with_different_keys_have_budgets_of_their_own(emptied: Pool) -> None:
+    accounts = await two_accounts(emptied, "5/h", "5/h", keys=("secret", "another"))
+
+    given = [await drawn(CallBudget(emptied), one, "told") for one in accounts for _ in range(8)]
+
+    assert len([at for at in given if at is not None]) == 10
+
+
+async def test_no_secret_is_kept_with_a_budget(emptied: Pool) -> None:
+    account, _ = await two_accounts(emptied, "5/h", "5/h", keys=("secret-key", "another"))
+
+    await CallBudget(emptied).draw(account, "told")
+
+    async with connected(emptied) as connection:
+        cursor = await connection.execute("select credential from budgets")
+        (kept,) = [row[0] for row in await cursor.fetchall()]
+    assert kept == account.credential
+    assert len(kept) == 64
+    assert hashlib.sha256(b"secret-key").hexdigest() != kept
+
+
+async def test_an_answer_after_a_pause_frees_all_accounts_of_the_key(emptied: Pool) -> None:
+    first, second = await two_accounts(emptied, "50/h", "50/h", keys=("secret", "secret"))
+    async with connected(emptied) as connection:
+        names = [first.name, second.name]
+        await pause_accounts(connection, names, reason="rate_limited", seconds=0.05)
+        await connection.execute("select pg_sleep(0.06)")
+    budget, elsewhere = CallBudget(emptied), CallBudget(emptied)
+    given = [
+        await drawn(each, one, "told") for each in (budget, elsewhere) for one in (first, second)
+    ]
+    assert [at is not None for at in given] == [True, False, False, False]
+
+    await budget.answered(first, "told")
+
+    assert await drawn(elsewhere, second, "told") is None, (
+        "it knows for a moment that there is none"
+    )
+    assert await drawn(CallBudget(emptied), second, "told") is not None
+    async with connected(emptied) as connection:
+        cursor = await connection.execute("select distinct state from accounts")
+        assert await cursor.fetchall() == [("ok",)]

@@ -12,8 +12,9 @@ from service.domain.pace import Alike, Believed, Plan
 # Between two plans, at least; counting a million requests takes well under a second.
 PLAN_SECONDS = 60.0
 
-# Requests known for as long as this are planned together: a walk goes back as far as one of them.
-AGES_SECONDS = (3600.0, 6 * 3600.0, 24 * 3600.0, 7 * 24 * 3600.0)
+# Requests that we know for between two of these are planned together: a walk goes back as far as
+# the oldest of such a group.
+AGES = (timedelta(days=7), timedelta(days=1), timedelta(hours=6), timedelta(hours=1))
 
 # Windows whose pages tell what a sweep costs: an hour of them at the default pace.
 WINDOWS_COUNTED = 12
@@ -81,18 +82,17 @@ class Plans:
         cursor = await self._connection.execute(
             """
             select account, count(*), sum(calls), every_seconds::float8, listed,
-                   max(max(age)) over (partition by account, band)
-              from (select account, calls, every_seconds, listed, age,
-                           width_bucket(age, %(ages)s::float8[]) as band
-                      from (select account, calls, every_seconds, listed,
-                                   greatest(0, extract(epoch from now() - first_due_at)::float8)
-                                       as age
-                              from due
-                             where account = any(%(accounts)b)
-                               and first_due_at > now() - %(max_age)s::interval) as aged) as banded
+                   extract(epoch from now() - min(min(first_due_at))
+                                                  over (partition by account, band))::float8
+              from (select account, calls, every_seconds, listed, first_due_at,
+                           width_bucket(first_due_at, edges) as band
+                      from due, (select array_agg(now() - age order by age desc) as edges
+                                   from unnest(%(ages)s::interval[]) as a (age)) as a
+                     where account = any(%(accounts)b)
+                       and first_due_at > now() - %(max_age)s::interval) as aged
              group by account, every_seconds, listed, band
             """,
-            {"accounts": list(accounts), "ages": list(AGES_SECONDS), "max_age": max_age},
+            {"accounts": list(accounts), "ages": list(AGES), "max_age": max_age},
         )
         for account, *values in await cursor.fetchall():
             found[account].append(Alike(*values))

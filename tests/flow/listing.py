@@ -176,7 +176,8 @@ class NorthWorld:
         )  # fmt: skip
 
     async def pass_time(self, by: timedelta) -> None:
-        """Move everything that the database holds into the past."""
+        """Move everything that the database holds, and all ends, into the past."""
+        self.shelf.ends_at = {name: at - by for name, at in self.shelf.ends_at.items()}
         for table, columns in _MOMENTS.items():
             changes = ", ".join(f"{column} = {column} - %s" for column in columns)
             await self.run(f"update {table} set {changes}", *[by] * len(columns))
@@ -201,6 +202,10 @@ class NorthWorld:
             name,
         )
         return row
+
+    def with_plan(self, **polling: timedelta) -> "NorthWorld":
+        """The same world with other wishes."""
+        return replace(self, parts=replace(self.parts, plan=replace(PLAN, **polling)))
 
     def with_budget(self) -> "NorthWorld":
         """The same world with the account's real call budget, as one process draws on it."""

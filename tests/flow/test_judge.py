@@ -260,6 +260,17 @@ async def test_a_known_request_that_is_gone_for_a_day_is_flagged(world: World) -
     assert "not_found_at_provider" in request.attention
 
 
+async def test_a_429_pauses_all_accounts_that_log_in_with_the_same_key(world: World) -> None:
+    world.provider.answers[order_id(1)] = retry_after(429, "40")
+
+    await world.read(1)
+
+    paused = await world.rows("select name, reason from accounts where state = 'paused' order by 1")
+    assert [tuple(row.values()) for row in paused] == [
+        ("ginger-be", "rate_limited"), (ACCOUNT, "rate_limited"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("status", [401, 403])
 async def test_refused_credentials_pause_the_account_and_touch_no_request(
     world: World, status: int, capsys: pytest.CaptureFixture[str]
