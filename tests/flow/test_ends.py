@@ -14,12 +14,12 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 async def north(emptied: Pool) -> AsyncIterator[NorthWorld]:
-    """A provider that takes money for a while after the end; without ends nobody looks for a week.
+    """A provider that takes money for a while after the end; without ends nobody looks for days.
 
     Every world is another process: what it does not find in the database it does not know.
     """
     async with north_world_on(emptied) as world:
-        yield world.with_plan(open=timedelta(days=9), paid=timedelta(days=9))
+        yield world.with_plan(open=timedelta(days=50), paid=timedelta(days=50))
 
 
 async def wait_of(world: NorthWorld) -> timedelta:
@@ -108,4 +108,4 @@ async def test_many_that_end_at_one_time_of_day_do_not_keep_it_as_their_place(
     await read_after(north, HOUR + timedelta(seconds=2))
 
     (row,) = await north.rows("select every_seconds, paced_seconds from due")
-    assert row == {"every_seconds": 9 * 86400.0, "paced_seconds": None}
+    assert row == {"every_seconds": 50 * 86400.0, "paced_seconds": None}
