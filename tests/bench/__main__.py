@@ -4,13 +4,14 @@ import sys
 
 import click
 
-from tests.bench import end_to_end, receive
+from service.errors import SettledError
+from tests.bench import end_to_end, providers, receive
 from tests.bench.processes import NotReady
 from tests.bench.report import FULL, QUICK, CountsDiffer, say_machine
 from tests.bench.site import prepared
 
 RECEIVE = ("receive_vs_noop", "receive_vs_row", "receive_vs_plain")
-NAMES = (*RECEIVE, *end_to_end.BURST, *end_to_end.LATENCY)
+NAMES = (*RECEIVE, *end_to_end.BURST, *end_to_end.LATENCY, *providers.NAMES)
 
 
 @click.command()
@@ -27,7 +28,9 @@ def main(quick: bool, only: tuple[str, ...]) -> None:
                 receive.measure(site, scale)
             if not {*end_to_end.BURST, *end_to_end.LATENCY}.isdisjoint(wanted):
                 end_to_end.measure(site, scale, wanted)
-        except (CountsDiffer, NotReady) as error:
+            if not {*providers.NAMES}.isdisjoint(wanted):
+                providers.measure(site, scale, wanted)
+        except (CountsDiffer, NotReady, SettledError) as error:
             click.echo(f"error: {error}", err=True)
             click.echo(site.log.read_text(errors="replace")[-4000:], err=True)
             sys.exit(1)

@@ -22,26 +22,30 @@ class CountsDiffer(Exception):
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured. The last of receiver_processes is the one without a suffix."""
+    """How much is measured. The last of receiver_processes is the one without a suffix.
+
+    rounds is how often each request at a twin is read in a run.
+    """
 
     repetitions: int
     receiver_processes: tuple[int, ...]
     receive_seconds: float
     orders: int
     latency_seconds: float
+    rounds: int
 
 
-FULL = Scale(5, (1, 2), 1.2, 2_000, 3.0)
-QUICK = Scale(3, (2,), 0.8, 600, 2.0)
+FULL = Scale(5, (1, 2), 1.2, 2_000, 3.0, 25)
+QUICK = Scale(3, (2,), 0.8, 600, 2.0, 10)
 
 
 def say(text: str) -> None:
     click.echo(text)
 
 
-def ratio(name: str, values: Sequence[float]) -> None:
+def ratio(name: str, values: Sequence[float], *, digits: int = 2) -> None:
     """Print the line that others read: the median over the repetitions."""
-    click.echo(f"ratio {name} {median(values):.2f}")
+    click.echo(f"ratio {name} {median(values):.{digits}f}")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

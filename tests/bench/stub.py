@@ -1,5 +1,9 @@
 """A provider and an ERP that cost next to nothing, in one process: `python -m tests.bench.stub`.
 
+The sandbox would do, but it has a ledger to look up, a signature to check and a notification to
+keep for each call, on the cores that what is measured needs. And the stub knows every order that it
+is asked for, so the load generator makes them up as it goes.
+
 GET  /v1/orders/{id}/    the order asked for, completed and paid; after the delay
 GET  /v1/orders/?...     no orders
 POST /erp                204; the message is kept with the time of its arrival
