@@ -21,7 +21,7 @@ from service.nudge import DELIVER, SYNC, Bell, Waker
 from service.providers import AccountContext, Exchange, Session
 from service.registry import PROVIDERS
 from service.sessions import Sessions
-from service.settings import Account, Endpoint, Settings, parse_rate
+from service.settings import Account, Endpoint, Section, Settings, parse_rate
 from service.storage.accounts import ensure_accounts
 from service.storage.database import Pool, pool_of
 from service.storage.deliveries import Deliveries
@@ -135,6 +135,11 @@ def connect_accounts(settings: Settings) -> dict[str, ConnectedAccount]:
         for index, account in enumerate(settings.accounts)
     )
     return {account.name: account for account in connected}
+
+
+def keys_of(account: Account) -> Section:
+    """Return an account's own keys as its provider's section. Raises Misconfigured."""
+    return account.keys_as(PROVIDERS[account.provider].keys)
 
 
 def plan_of(settings: Settings) -> PollPlan:

@@ -1,5 +1,7 @@
 """`settled sandbox` runs the fake providers and ERP; `settled trigger` plays a story there."""
 
+from pathlib import Path
+
 import click
 
 from service.errors import NotFound, Unavailable
@@ -9,15 +11,39 @@ SANDBOX_URL = "http://127.0.0.1:9000"
 
 @click.command()
 @click.option("--listen", default="127.0.0.1:9000", show_default=True, metavar="HOST:PORT")
-def sandbox(listen: str) -> None:
-    """Run the fake providers and the fake ERP, scriptable over HTTP."""
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Open the accounts of this configuration whose api_base leads here.",
+)
+def sandbox(listen: str, config: Path | None) -> None:
+    """Run the fake providers and the fake ERP, scriptable over HTTP.
+
+    With --config the accounts that point here are open from the start, and their webhooks go to
+    where the configuration listens; an endpoint with the url http://HOST:PORT/erp/hooks is the
+    fake ERP.
+
+    Example: settled sandbox --config settled.toml
+    """
+    from service.cli.configuration import load_settings
+    from service.cli.sandbox_accounts import accounts_at, erp_secrets_at
     from service.sandbox.server import serve
 
     host, _, port = listen.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
         raise click.BadParameter("expected HOST:PORT", param_hint="--listen")
+    settings = load_settings(config) if config else None
+    accounts = accounts_at(settings, int(port)) if settings else []
+    for account in accounts:
+        click.echo(f"account {account['name']} at {account['provider']}", err=True)
     try:
-        serve(host.strip("[]"), int(port), announce=click.echo)
+        serve(
+            host.strip("[]"),
+            int(port),
+            announce=click.echo,
+            accounts=accounts,
+            erp_secrets=erp_secrets_at(settings, int(port)) if settings else [],
+        )
     except OSError as error:
         raise click.UsageError(f"cannot listen on {listen}: {error.strerror}") from error
 

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from service.sandbox import twins
 from service.sandbox.accounts import Pace
 from service.sandbox.erp import Behaviour
 from service.sandbox.faults import Faults
@@ -29,12 +30,6 @@ class ControlError(Exception):
         super().__init__(detail)
         self.status_code = status_code
         self.detail = detail
-
-
-class WhichTwin(Struct):
-    """The part of an account's settings that says which provider's they are."""
-
-    provider: str = "ginger"
 
 
 class RequestPlan(Struct, forbid_unknown_fields=True):
@@ -82,18 +77,14 @@ async def healthz(_request: Request) -> Response:
 
 async def open_account(request: Request) -> Response:
     """Open an account (201) or replace the settings of one, keeping its requests (200)."""
-    body = await request.body()
-    name = _decode(body, WhichTwin).provider
-    if name not in TWINS:
-        raise ControlError(400, f"unknown provider {name}; there are: {', '.join(sorted(TWINS))}")
-    twin = TWINS[name]
-    settings = _decode(body, twin.settings)
     try:
-        is_new = world_of(request).open_account(settings, twin.make)
+        account, is_new = twins.open_account(world_of(request), await request.body())
+    except (msgspec.DecodeError, twins.UnknownProvider) as error:
+        raise ControlError(400, str(error)) from error
     except ValueError as error:
         raise ControlError(409, str(error)) from error
-    handover = world_of(request).accounts[settings.name].handover
-    return _json({"account": settings.name, **handover}, 201 if is_new else 200)
+    shown = {"account": account.settings.name, **account.handover}
+    return _json(shown, 201 if is_new else 200)
 
 
 async def make_requests(request: Request) -> Response:

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
+import msgspec
 import uvicorn
 
 from service.sandbox.app import create_app
+from service.sandbox.twins import open_account
 
 
 class Server(uvicorn.Server):
@@ -35,11 +37,26 @@ class Server(uvicorn.Server):
         yield
 
 
-def serve(host: str, port: int, *, announce: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C; port 0 takes a free one. Raises OSError when it is taken."""
+def serve(
+    host: str,
+    port: int,
+    *,
+    announce: Callable[[str], None],
+    accounts: Iterable[Mapping[str, object]] = (),
+    erp_secrets: Iterable[str] = (),
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; port 0 takes a free one.
+
+    accounts are opened and erp_secrets accepted from the start. Raises OSError when the address
+    is taken, ValueError for an account that cannot be opened.
+    """
+    app = create_app()
+    for settings in accounts:
+        open_account(app.state.world, msgspec.json.encode(settings))
+    app.state.world.erp.secrets = list(erp_secrets)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     config = uvicorn.Config(
-        create_app(),
+        app,
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=3,

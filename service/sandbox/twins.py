@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
+import msgspec
+from msgspec import Struct
 from starlette.routing import BaseRoute
 
 from service.sandbox.accounts import Account, AccountSettings
@@ -21,6 +23,17 @@ from service.sandbox.payment_requests_v2.account import (
     PaymentRequestsSettings,
 )
 from service.sandbox.payment_requests_v2.routes import ROUTES as PAYMENT_REQUESTS_ROUTES
+from service.sandbox.world import World
+
+
+class UnknownProvider(ValueError):
+    """There is no twin of that name."""
+
+
+class WhichTwin(Struct):
+    """The part of an account's settings that says which provider's they are."""
+
+    provider: str = "ginger"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +56,17 @@ TWINS: Final[Mapping[str, Twin]] = MappingProxyType(
         ),
     }
 )
+
+
+def open_account(world: World, settings: bytes) -> tuple[Account[Any], bool]:
+    """Open an account in a world, or change one; return it and whether it is new.
+
+    settings are JSON. Raises msgspec.DecodeError for settings that are not understood,
+    UnknownProvider, and the ValueError of `World.open_account`.
+    """
+    name = msgspec.json.decode(settings, type=WhichTwin).provider
+    if name not in TWINS:
+        raise UnknownProvider(f"unknown provider {name}; there are: {', '.join(sorted(TWINS))}")
+    read = msgspec.json.decode(settings, type=TWINS[name].settings)
+    is_new = world.open_account(read, TWINS[name].make)
+    return world.accounts[read.name], is_new
