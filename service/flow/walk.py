@@ -4,6 +4,7 @@ A list never changes a status. What it shows otherwise than the last read did is
 shows the same is looked at one interval later, as if it had been read. The rest is polled.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from random import random
@@ -42,16 +43,15 @@ async def walk(account: ConnectedAccount, lister: ShowsStatuses, parts: SyncPart
             await _stop_at(going, error, parts)
             return found
         news = await _take(page, going, account, parts)
-        going = None if news is None else _next(going, page)
-        found += news or 0
+        if news is None:
+            log.warning("walk.yielded", account=account.name)
+            return found
+        found += news
+        if page.next is None:
+            log.info("walk.finished", account=account.name, found=found)
+            return found
+        going = replace(going, cursor=page.next)
     return found
-
-
-def _next(walk: Walk, page: Page) -> Walk | None:
-    if page.next is None:
-        log.info("walk.finished", account=walk.account)
-        return None
-    return Walk(walk.account, walk.number, walk.since, page.next, walk.stretch)
 
 
 async def _take(page: Page, walk: Walk, account: ConnectedAccount, parts: SyncParts) -> int | None:
@@ -63,7 +63,6 @@ async def _take(page: Page, walk: Walk, account: ConnectedAccount, parts: SyncPa
         walks = Walks(work.connection)
         seen = await walks.see(account.name, page.items)
         if not await walks.advance(walk, cursor=page.next, seen=seen):
-            log.warning("walk.yielded", account=account.name)
             return None
         # First, and in key order: what is put off afterwards waits for nobody.
         await work.due.trigger(seen.news, observed_by=ObservedBy.SWEEP)
