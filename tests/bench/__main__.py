@@ -1,4 +1,4 @@
-"""`python -m tests.bench`: about three minutes; `--quick` about one; `--only NAME` as often."""
+"""`python -m tests.bench`: about four minutes; `--quick` half of it; `--only NAME` as often."""
 
 import sys
 

@@ -36,7 +36,7 @@ class Scale:
 
 
 FULL = Scale(5, (1, 2), 1.2, 2_000, 3.0, 25)
-QUICK = Scale(3, (2,), 0.8, 600, 2.0, 10)
+QUICK = Scale(3, (2,), 0.8, 600, 2.0, 8)
 
 
 def say(text: str) -> None:

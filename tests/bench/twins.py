@@ -93,9 +93,7 @@ async def side_by_side(work: Callable[[Item], Awaitable[T]], items: Sequence[Ite
         for index, item in waiting:
             done[index] = await work(item)
 
-    async with asyncio.TaskGroup() as lanes:
-        for _ in range(CONCURRENCY):
-            lanes.create_task(lane())
+    await asyncio.gather(*(lane() for _ in range(CONCURRENCY)))
     return [done[index] for index in range(len(items))]
 
 
