@@ -57,7 +57,8 @@ async def at_once() -> None:
 class Shelf(Wire):
     """What the provider has: statuses by id, newest first, and what it was asked.
 
-    unlisted ids are read without a listing; breaks holds what the next pages answer instead.
+    unlisted ids are read without a listing; breaks holds what the next pages answer instead. A
+    read takes calls_per_read, and hold_seconds is how long no call is wanted after an answer.
     """
 
     def __init__(self) -> None:
@@ -65,6 +66,8 @@ class Shelf(Wire):
         self.statuses: dict[str, Status] = {}
         self.ends_at: dict[str, datetime] = {}
         self.unlisted: set[str] = set()
+        self.calls_per_read = 1
+        self.hold_seconds: float | None = None
         self.breaks: list[int | None] = []
         self.reads: list[str] = []
         self.pages: list[str] = []
@@ -87,6 +90,8 @@ class Shelf(Wire):
         name = request.url.path.removeprefix("/requests").strip("/")
         if name:
             self.reads.append(name)
+            if name not in self.statuses:
+                return httpx.Response(404, request=request)
             return httpx.Response(200, json=self.statuses[name], request=request)
         self.pages.append(request.url.params.get("cursor", ""))
         if self.breaks and (status := self.breaks.pop(0)):
@@ -96,7 +101,7 @@ class Shelf(Wire):
 
 
 class Northpay:
-    """Implements Provider and ShowsStatuses: one page shows as many requests as are asked for."""
+    """Implements Provider, ShowsStatuses, LagsBehind and TellsLimits."""
 
     kinds = frozenset({KIND})
     body_bytes_max = 0
@@ -110,7 +115,8 @@ class Northpay:
         return kind in self.kinds
 
     def read(self, kind: Kind, provider_id: str, known: Facts | None) -> Exchange[Answer]:
-        response = yield httpx.Request("GET", f"https://north.test/requests/{provider_id}")
+        for _ in range(self._shelf.calls_per_read):
+            response = yield httpx.Request("GET", f"https://north.test/requests/{provider_id}")
         status = Status(response.json())
         listed = provider_id not in self._shelf.unlisted
         return Observation(
@@ -122,6 +128,9 @@ class Northpay:
             ends_at=self._shelf.ends_at.get(provider_id),
             listing=Listing(provider_id, status.value) if listed else None,
         )
+
+    def wait_seconds(self, response: httpx.Response, *, now: datetime) -> float | None:
+        return self._shelf.hold_seconds
 
     def look_through(self, since: datetime, cursor: str | None) -> Exchange[Page]:
         params = {"since": since.isoformat()} | ({"cursor": cursor} if cursor else {})
@@ -154,9 +163,9 @@ class NorthWorld:
             )
         await self.sync()
 
-    async def trigger(self, name: str) -> None:
+    async def trigger(self, *names: str, by: ObservedBy = ObservedBy.WEBHOOK) -> None:
         async with unit_of_work(self.pool) as work:
-            await work.due.trigger([key_of(name)], observed_by=ObservedBy.WEBHOOK, known=True)
+            await work.due.trigger([key_of(name) for name in names], observed_by=by, known=True)
 
     async def sync(self) -> int:
         return await sync_due(self.parts, slots=32, bell=asyncio.Event())

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from service.domain.request import ObservedBy
 from service.domain.status import Status
 from service.storage.database import Pool
 from tests.flow.listing import NorthWorld, north_world_on
@@ -87,8 +88,13 @@ async def test_what_is_fulfilled_before_its_time_ended_when_that_was_seen(
     north.shelf.statuses["a"] = Status.PAID
     await north.trigger("a")
     await north.sync()
-
     assert await wait_of(north) == about(HOUR)
+
+    await north.pass_time(HOUR / 2)
+    await north.trigger("a", by=ObservedBy.OPERATOR)
+    await north.sync()
+
+    assert await wait_of(north) == about(HOUR / 2)
 
 
 async def test_a_provider_that_still_says_open_after_the_end_is_asked_again_all_the_same(

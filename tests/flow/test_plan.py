@@ -66,8 +66,8 @@ async def test_what_exceeds_the_polls_share_is_stretched_until_it_fits(narrow: N
 
 
 async def test_calls_count_and_not_looks(narrow: NorthWorld) -> None:
+    narrow.shelf.calls_per_read = 3
     await register(narrow, 10)
-    await narrow.run("update due set calls = 3")
 
     await plan(narrow)
 

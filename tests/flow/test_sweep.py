@@ -120,10 +120,15 @@ async def test_after_an_outage_the_whole_gap_is_looked_through_oldest_first(alon
     assert [row["provider_id"] for row in found] == [order_id(number) for number in (4, 3, 2, 1)]
 
 
-async def test_what_a_page_lists_is_read_in_its_order(alone: World) -> None:
+@pytest.mark.parametrize("known", [False, True])
+async def test_what_a_page_lists_is_read_in_its_order(alone: World, known: bool) -> None:
     numbers = [3, 1, 4, 5, 9, 2, 6]
-    alone.provider.pages = [page(*(order(number) for number in numbers))]
     alone.provider.shows(*(order(number) for number in numbers))
+    if known:
+        await alone.read(*numbers)
+    newer = [order(number, minute=2) for number in numbers]
+    alone.provider.pages = [page(*newer)]
+    alone.provider.shows(*newer)
 
     await swept(alone)
     alone.provider.calls.clear()

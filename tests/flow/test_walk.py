@@ -66,6 +66,16 @@ async def test_what_the_list_shows_as_recorded_is_looked_at_an_interval_later(
     }  # fmt: skip
 
 
+async def test_what_is_put_off_is_stretched_like_every_other_turn(north: NorthWorld) -> None:
+    await north.register("a")
+    await north.want_walks()
+    await north.run("update poll_plans set stretch = 4")
+
+    await north.sweep()
+
+    assert 0.89 * 3600 <= (await north.due("a"))["wait_seconds"] <= 1.91 * 3600
+
+
 async def test_what_the_list_shows_otherwise_is_read_and_only_the_read_changes_a_status(
     north: NorthWorld,
 ) -> None:
@@ -254,6 +264,28 @@ async def test_pages_draw_on_the_polls_share_and_wait_for_it(emptied: Pool) -> N
         world.shelf.reads.clear()
         await budgeted.sync()
         assert world.shelf.reads == [names(9)[8]]
+
+
+async def test_a_narrow_budget_is_waited_for_between_pages(emptied: Pool) -> None:
+    async with north_world_on(emptied, entries_per_page=1, limit=Rate(3, 0.6)) as world:
+        await world.register(*names(5))
+        await world.want_walks()
+
+        await world.with_budget().sweep()
+
+        assert len(world.shelf.pages) == 5
+        assert (await walk_of(world))["finished"]
+
+
+async def test_a_page_that_says_that_no_calls_are_left_slows_the_account(north: NorthWorld) -> None:
+    await north.register("a")
+    await north.want_walks()
+    north.shelf.hold_seconds = 40.0
+
+    await north.sweep()
+
+    (row,) = await north.rows("select state, reason from accounts")
+    assert row == {"state": "paused", "reason": "rate_limited"}
 
 
 async def test_a_stopping_process_gives_its_walk_back_at_once(north: NorthWorld) -> None:
