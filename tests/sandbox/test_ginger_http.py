@@ -7,10 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
-from service.sandbox.ginger.routes import CURRENCIES
+from service.sandbox.ginger.creation import CURRENCIES
 from tests.sandbox.worlds import KEY, Merchant, open_account, pages, play, sample, sandbox_for
 
 SLIM = {"amount": 995, "currency": "EUR", "transactions": [{"payment_method": "ideal"}]}
+LINE = {"merchant_order_line_id": "10", "name": "Chair", "quantity": 2, "amount": 2500}
 WINDOW = {"created_since": "2020-01-01T00:00:00Z", "created_until": "2100-01-01T00:00:00+00:00"}
 
 
@@ -131,6 +132,13 @@ async def test_a_plus_must_be_encoded(client: httpx.AsyncClient) -> None:
         {"description": None},
         {"webhook_url": "ftp://x"},
         {"transactions": "ideal"},
+        {"capture_mode": "later"},
+        {"payment_methods": []},
+        {"expiration_period": "30 minutes"},
+        {"merchant_iban": "nl13test"},
+        {"merchant_bic": "TESTNL2"},
+        {"customer": None},
+        {"order_lines": [LINE, LINE]},
     ],
 )
 async def test_a_creation_is_checked(client: httpx.AsyncClient, wrong: dict[str, object]) -> None:
@@ -138,6 +146,63 @@ async def test_a_creation_is_checked(client: httpx.AsyncClient, wrong: dict[str,
 
     assert answer.status_code == 400
     assert answer.json()["error"]["property_path"] == next(iter(wrong))
+
+
+@pytest.mark.parametrize("wrong", [{"colour": "red"}, {"quantity": 0}, {"type": "gift"}])
+async def test_an_order_line_is_checked(
+    client: httpx.AsyncClient, wrong: dict[str, object]
+) -> None:
+    answer = await client.post("/v1/orders/", json=SLIM | {"order_lines": [LINE | wrong]})
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["property_path"].startswith("order_lines[")
+
+
+async def test_delayed_capture_needs_a_period(client: httpx.AsyncClient) -> None:
+    delayed = SLIM | {"capture_mode": "delayed"}
+
+    answers = [
+        await client.post("/v1/orders/", json=delayed),
+        await client.post("/v1/orders/", json=delayed | {"expiration_period": "P7D"}),
+    ]
+
+    assert [answer.status_code for answer in answers] == [400, 201]
+
+
+async def test_an_order_with_a_method_that_is_off_is_created_and_in_error(
+    client: httpx.AsyncClient,
+) -> None:
+    await open_account(client, methods_off=["ideal"])
+
+    answer = await client.post("/v1/orders/", json=SLIM)
+    offered = (await client.get("/v1/merchants/self/projects/self/currencies")).json()
+
+    expected = sample("create_order_response_payment_error")
+    (transaction,), (its,) = answer.json()["transactions"], expected["transactions"]
+    assert (answer.status_code, answer.json()["status"]) == (201, "error")
+    assert transaction["reason"] == its["reason"]
+    assert transaction.keys() | {"description"} == its.keys()
+    assert "ideal" not in offered["payment_methods"]
+
+
+async def test_an_account_says_which_currencies_it_takes(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/v1/merchants/self/projects/self/currencies/")
+
+    assert answer.json() == sample("currencies_per_method_response")
+
+
+async def test_a_test_key_marks_orders_refunds_and_transactions(client: httpx.AsyncClient) -> None:
+    await open_account(client, test_key=True)
+    await play(client, "part_refund")
+
+    refund, order = (await client.get("/v1/orders/", params=WINDOW)).json()
+    shown = (await client.get(f"/v1/orders/{order['id']}/")).json()
+
+    assert (refund["flags"], order["flags"]) == (
+        ["is-refund", "is-test"],
+        ["has-refunds", "is-test"],
+    )
+    assert [each["balance"] for each in shown["transactions"]] == ["test"]
 
 
 async def test_an_order_made_by_the_merchant_repeats_what_was_sent(

@@ -6,8 +6,19 @@ from typing import Any
 import httpx
 import pytest
 
+from service.sandbox.ginger.links import PaymentLink, attempted, link_json
 from service.sandbox.ginger.stories import LINK_STORIES
-from tests.sandbox.worlds import Merchant, open_account, pages, play, quiet, sample, sandbox_for
+from tests.sandbox.worlds import (
+    NOON,
+    Merchant,
+    account,
+    open_account,
+    pages,
+    play,
+    quiet,
+    sample,
+    sandbox_for,
+)
 
 # Of a link of 70.00: the provider's word; then status, received, refunded, taken back, final.
 OUTCOMES = {
@@ -24,6 +35,7 @@ OUTCOMES = {
     "link_late_money": ("completed", "paid", 7000, 0, 0, True),
     "link_refund": ("completed", "reversed", 7000, 7000, 0, True),
     "link_part_refund": ("completed", "paid", 7000, 5000, 0, True),
+    "link_one_of_two_refunded": ("completed", "paid", 14000, 7000, 0, True),
     "link_chargeback": ("completed", "reversed", 7000, 7000, 7000, True),
 }
 
@@ -134,3 +146,50 @@ async def test_a_distorted_read_of_a_link_shows_another_age_id_or_word(
     assert shown[2]["status"] not in WORDS
     assert [answer.status_code for answer in answers] == [200, 200, 200, 404, 200]
     assert (await quiet(client))["provider_reads"]["link"] == 5
+
+
+def test_a_link_whose_payer_has_only_just_opened_it_is_under_way() -> None:
+    seller = account()
+    link = seller.ask(
+        LINK_STORIES["link_created"], reference="INV-1", amount=7000, currency="EUR", at=NOON
+    )
+    attempted().act(link, NOON)
+
+    truth = seller.truth(link)
+
+    assert isinstance(link, PaymentLink)
+    assert truth is not None
+    assert (link_json(link)["status"], truth.status) == ("processing", "authorising")
+
+
+async def test_the_winner_is_the_attempt_that_was_paid_first(client: httpx.AsyncClient) -> None:
+    link = await play(client, "link_paid_twice")
+
+    shown = await read(client, link)
+
+    first, second = [
+        (await client.get(f"/v1/orders/{each}/")).json() for each in shown["orders"]["completed"]
+    ]
+    assert first["completed"] > second["completed"]
+    assert (shown["completed_order_id"], shown["completed"]) == (second["id"], second["completed"])
+
+
+async def test_the_end_of_a_link_ends_its_failed_attempts(
+    client: httpx.AsyncClient, merchant: Merchant
+) -> None:
+    shown = await read(client, await play(client, "link_cancelled"))
+
+    assert shown["orders"].keys() == {"cancelled"}
+    assert merchant.words[-2:] == ["error", "cancelled"]
+
+
+async def test_a_story_goes_on_with_a_link_that_has_attempts(client: httpx.AsyncClient) -> None:
+    link = await play(client, "link_unsuccessful")
+    await play(client, "link_paid", provider_id=link["provider_id"])
+    await play(client, "link_refund", provider_id=link["provider_id"])
+
+    shown = await read(client, link)
+    (truth,) = (await client.get("/sandbox/truth")).json()
+
+    assert {word: len(ids) for word, ids in shown["orders"].items()} == {"error": 1, "completed": 1}
+    assert truth["status"] == "reversed"

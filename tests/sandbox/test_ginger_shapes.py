@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from service.sandbox.ginger.account import Listed
 from service.sandbox.ginger.happenings import What
 from service.sandbox.ginger.orders import order_word
+from service.sandbox.ginger.shelf import Listed
 from service.sandbox.ginger.stories import ORDER_STORIES
 from tests.sandbox.worlds import NOON, account, played, sample, shown
 

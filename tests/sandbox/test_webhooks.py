@@ -10,6 +10,7 @@ import pytest
 
 from service.sandbox.faults import Draws, Faults, WebhookFault
 from tests.sandbox.worlds import (
+    PROJECT_ID,
     Merchant,
     account,
     open_account,
@@ -41,6 +42,30 @@ async def test_a_brand_may_leave_the_status_out() -> None:
         await play(client, "open")
 
     assert merchant.bodies[0].keys() == sample("webhook_without_order_status").keys()
+
+
+async def test_transactions_are_told_of_where_a_brand_does() -> None:
+    merchant = Merchant()
+    async with pages(sandbox_for(merchant)) as client:
+        await open_account(client, transaction_events=True)
+        await play(client, "part_refund")
+
+    about = [body for body in merchant.bodies if body["event"] == "transaction_status_changed"]
+    expected = sample("webhook_transaction_status_changed")
+    words = [body["transaction_status"] for body in about]
+    assert words == ["new", "pending", "completed", "processing", "completed"]
+    assert {frozenset(body) for body in about} == {frozenset(expected)}
+
+
+async def test_an_order_of_another_project_is_told_with_its_project() -> None:
+    merchant = Merchant()
+    async with pages(sandbox_for(merchant)) as client:
+        await open_account(client)
+        order = await play(client, "foreign_project")
+        shown = (await client.get(f"/v1/orders/{order['provider_id']}/")).json()
+
+    assert {body["project_id"] for body in merchant.bodies} == {shown["project_id"]}
+    assert shown["project_id"] != PROJECT_ID
 
 
 async def test_captures_are_told_to_nobody() -> None:

@@ -10,8 +10,9 @@ import msgspec
 from starlette.applications import Starlette
 
 from service.sandbox.app import create_app
-from service.sandbox.ginger.account import GingerAccount, GingerSettings, Listed
-from service.sandbox.ginger.stories import CAPTURED_BY_HAND, STORIES
+from service.sandbox.ginger.account import GingerAccount, GingerSettings
+from service.sandbox.ginger.shelf import Listed
+from service.sandbox.ginger.stories import CAPTURED_LATER, STORIES
 from service.sandbox.ledger import PaymentRequest
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -41,7 +42,7 @@ def played(story: str, *, at: GingerAccount | None = None, amount: int = 7000) -
         "return_url": "https://shop.example/return",
         "webhook_url": "https://hooks.example/ginger/acct-1",
     }
-    if STORIES[story] in CAPTURED_BY_HAND:
+    if STORIES[story] in CAPTURED_LATER:
         as_created["capture_mode"] = "manual"
     order = (at or account()).create(amount, "EUR", as_created, at=NOON)
     for second, beat in enumerate(STORIES[story].beats(has_money=False), start=1):

@@ -1,10 +1,8 @@
 """A merchant's account at the fake Ginger."""
 
 import base64
-from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -13,10 +11,12 @@ from msgspec import Meta
 
 from service.sandbox.accounts import Account, AccountSettings
 from service.sandbox.calls import News, Patience, WebhookCall
-from service.sandbox.ginger.happenings import ARRIVALS, What
+from service.sandbox.ginger.happenings import ARRIVALS, MOVEMENT_OF, What
 from service.sandbox.ginger.links import PaymentLink, link_word, truth_of_link
+from service.sandbox.ginger.notices import Notices, status_changed, transaction_status_changed
 from service.sandbox.ginger.orders import (
     amount_details,
+    compact_return,
     order_json,
     order_summary,
     order_word,
@@ -24,7 +24,8 @@ from service.sandbox.ginger.orders import (
     return_summary,
     return_word,
 )
-from service.sandbox.ginger.stories import CAPTURED_BY_HAND, STORIES
+from service.sandbox.ginger.shelf import Listed, Shelf
+from service.sandbox.ginger.stories import CAPTURED_LATER, FOREIGN_PROJECT, STORIES
 from service.sandbox.ginger.transactions import Seller
 from service.sandbox.ginger.truth import truth_of
 from service.sandbox.ledger import Entry, Json, PaymentRequest
@@ -47,6 +48,9 @@ REPEATED_BY_LINKS = (
     "webhook_url",
 )
 
+# Whose orders the same key opens, too. Source: fact sheet ginger, sections 4 and 13.2.
+OTHER_PROJECT_ID = "6a1f3c07-2b0d-4f57-9a3e-51c9d4d0b6aa"
+
 # Source: fact sheet ginger, section 13.4.
 REDELIVERY_SECONDS = 120
 TRIES_MAX = 10
@@ -55,30 +59,27 @@ LATER_TIMEOUT_SECONDS = 10
 
 
 class GingerSettings(AccountSettings, kw_only=True):
-    """webhook_order_status: whether bodies carry the hint `order_status`."""
+    """webhook_order_status: whether bodies carry the hint `order_status`.
+
+    transaction_events: webhooks tell of transactions, too. test_key: all orders are tests.
+    compact_refunds: refunds are answered in the small shape. methods_off: payment methods that
+    are not enabled.
+    """
 
     provider: Literal["ginger"] = "ginger"
     api_key: Annotated[str, Meta(min_length=1)]
     project_id: str
     merchant_id: str = MERCHANT_ID
     webhook_order_status: bool = True
+    transaction_events: bool = False
+    test_key: bool = False
+    compact_refunds: bool = False
+    methods_off: tuple[str, ...] = ()
 
     @property
     def credentials(self) -> str:
         """HTTP Basic: the key, a colon, no password. Source: fact sheet ginger, section 2."""
         return base64.b64encode(f"{self.api_key}:".encode()).decode()
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A resource with an id of its own: an order, or a counter order of one."""
-
-    order: PaymentRequest
-    return_id: str = ""
-
-    @property
-    def id(self) -> str:
-        return self.return_id or self.order.id
 
 
 class GingerAccount(Account[GingerSettings]):
@@ -88,16 +89,20 @@ class GingerAccount(Account[GingerSettings]):
 
     def __init__(self, settings: GingerSettings) -> None:
         super().__init__(settings)
-        self.resources: dict[str, Listed] = {}
-        self._created_at: list[datetime] = []
-        self._listed: list[Listed] = []
+        self.shelf = Shelf()
         self._rendered: dict[tuple[str, bool], tuple[int, bytes]] = {}
-        self._told: dict[str, str] = {}
-        self._news: list[WebhookCall] = []
+        self._notices = Notices()
+        self._calls: list[WebhookCall] = []
 
     @property
-    def seller(self) -> Seller:
-        return Seller(self.settings.merchant_id, self.settings.project_id, PAY_URL)
+    def resources(self) -> Mapping[str, Listed]:
+        """All orders and counter orders, by id."""
+        return self.shelf.by_id
+
+    def seller(self, order: PaymentRequest) -> Seller:
+        """Return who sells in an order: mostly the project of the settings."""
+        project_id = str(order.as_created.get("project_id", self.settings.project_id))
+        return Seller(self.settings.merchant_id, project_id, PAY_URL, self.settings.test_key)
 
     @property
     def patience(self) -> Patience:
@@ -120,8 +125,10 @@ class GingerAccount(Account[GingerSettings]):
             as_created["webhook_url"] = self.settings.webhook_url
         if story.kind == "payment_link":
             return self.create_link(amount, currency, as_created, at=at)
-        if story in CAPTURED_BY_HAND:
-            as_created |= {"capture_mode": "manual", "expiration_period": "P7D"}
+        if story in CAPTURED_LATER:
+            as_created |= {"capture_mode": story.kind or "manual", "expiration_period": "P7D"}
+        if story.kind == FOREIGN_PROJECT:
+            as_created["project_id"] = OTHER_PROJECT_ID
         return self.create(amount, currency, as_created, at=at)
 
     def create(
@@ -133,12 +140,12 @@ class GingerAccount(Account[GingerSettings]):
             kind="order",
             amount=amount,
             currency=currency,
-            created_at=self._next_moment(at),
+            created_at=self.shelf.next_moment(at),
             reference=_reference_in(as_created),
             as_created=as_created,
         )
         self.requests[order.id] = order
-        self._add(Listed(order), order.created_at)
+        self.shelf.add(Listed(order), order.created_at)
         return order
 
     def create_link(
@@ -167,25 +174,32 @@ class GingerAccount(Account[GingerSettings]):
         orders = request.attempts if isinstance(request, PaymentLink) else [request]
         return any(entry.what in ARRIVALS for order in orders for entry in order.entries)
 
-    def truth(self, request: PaymentRequest) -> Truth:
+    def truth(self, request: PaymentRequest) -> Truth | None:
+        if "project_id" in request.as_created:
+            return None
         if isinstance(request, PaymentLink):
             return truth_of_link(request, account=self.settings.name)
         return truth_of(request, account=self.settings.name)
 
     def note(self, request: PaymentRequest, *, returns: bool) -> None:
         """Note a call for each order whose status word changed; a link sends none of its own."""
+        request = self.request_of(request)
+        url = request.as_created.get("webhook_url", self.settings.webhook_url)
         for listed in self.family(request):
-            word = self.word(listed)
-            if self._told.get(listed.id) == word or (listed.return_id and not returns):
+            if listed.return_id and not returns:
                 continue
-            self._told[listed.id] = word
-            url = request.as_created.get("webhook_url", self.settings.webhook_url)
+            bodies = self._bodies(listed, request)
             if isinstance(url, str):
-                self._news.append(self._status_changed(listed, url, word, request))
+                about = (request.id,)
+                self._calls += (WebhookCall(url, body, about, news) for body, news in bodies)
 
     def take_calls(self) -> Sequence[WebhookCall]:
-        calls, self._news = self._news, []
+        calls, self._calls = self._calls, []
         return calls
+
+    def request_of(self, order: PaymentRequest) -> PaymentRequest:
+        """Return the link that an order is an attempt of, else the order."""
+        return self.requests.get(str(order.as_created.get("related_payment_link_id")), order)
 
     def family(self, request: PaymentRequest) -> list[Listed]:
         """Return an order, or a link's attempts, each with its counter orders.
@@ -194,21 +208,11 @@ class GingerAccount(Account[GingerSettings]):
         """
         if isinstance(request, PaymentLink):
             return [listed for attempt in request.attempts for listed in self.family(attempt)]
-        family = [self._known(Listed(request), request.created_at)]
-        family += (
-            self._known(Listed(request, entry.subject), entry.at)
-            for entry in request.entries
-            if entry.what is What.RETURN_OPENED
-        )
+        opened = [entry for entry in request.entries if entry.what in MOVEMENT_OF]
+        family = [Listed(request), *(Listed(request, entry.subject) for entry in opened)]
+        for listed, at in zip(family, (request.created_at, *(e.at for e in opened)), strict=True):
+            self.shelf.add(listed, at)
         return family
-
-    def created_between(self, since: datetime, until: datetime) -> Sequence[Listed]:
-        """Return what was created from since up to, not including, until; newest first.
-
-        Whether the bounds are inclusive is not documented. Source: fact sheet, section 11.
-        """
-        first, end = bisect_left(self._created_at, since), bisect_left(self._created_at, until)
-        return self._listed[first:end][::-1]
 
     def word(self, listed: Listed) -> str:
         """Return the provider's status of a resource now."""
@@ -218,9 +222,10 @@ class GingerAccount(Account[GingerSettings]):
 
     def picture(self, listed: Listed, entries: Sequence[Entry], *, details: bool) -> Json:
         """Return a resource with its transactions as of these entries."""
+        seller = self.seller(listed.order)
         if listed.return_id:
-            return return_json(listed.order, entries, listed.return_id, self.seller)
-        shown = order_json(listed.order, entries, self.seller)
+            return return_json(listed.order, entries, listed.return_id, seller)
+        shown = order_json(listed.order, entries, seller)
         if details:
             shown["amount_details"] = amount_details(entries)
         return shown
@@ -229,8 +234,25 @@ class GingerAccount(Account[GingerSettings]):
         """Return a resource as lists show it."""
         order = listed.order
         if listed.return_id:
-            return return_summary(order, order.entries, listed.return_id, self.seller)
-        return order_summary(order, order.seen_at(now), self.seller)
+            return return_summary(order, order.entries, listed.return_id, self.seller(order))
+        return order_summary(order, order.seen_at(now), self.seller(order))
+
+    def refunds(self, order: PaymentRequest) -> list[Listed]:
+        """Return an order's refund orders, oldest first."""
+        opened = {e.subject for e in order.entries if e.what is What.REFUND_OPENED}
+        return [listed for listed in self.family(order) if listed.return_id in opened]
+
+    def refund_row(self, listed: Listed, now: datetime) -> Json:
+        """Return a refund order as the list of refunds shows it."""
+        if self.settings.compact_refunds:
+            return self.refund_shown(listed)
+        return self.summary(listed, now)
+
+    def refund_shown(self, listed: Listed) -> Json:
+        """Return a refund order as its creation answers it."""
+        if self.settings.compact_refunds:
+            return compact_return(listed.order, listed.order.entries, listed.return_id)
+        return self.picture(listed, listed.order.entries, details=False)
 
     def rendered(self, listed: Listed, now: datetime, *, details: bool) -> bytes:
         """Return the picture seen now as JSON; rendered again only when it has grown."""
@@ -242,36 +264,31 @@ class GingerAccount(Account[GingerSettings]):
         self._rendered[listed.id, details] = (len(entries), body)
         return body
 
-    def _status_changed(
-        self, listed: Listed, url: str, word: str, request: PaymentRequest
-    ) -> WebhookCall:
-        body = {
-            "event": "status_changed",
-            "project_id": self.settings.project_id,
-            "order_id": listed.id,
-        }
-        if self.settings.webhook_order_status:
-            body["order_status"] = word
-        news = News(listed.id, word)
-        if isinstance(request, PaymentLink):
-            news = News(request.id, link_word(request))
-        return WebhookCall(url, msgspec.json.encode(body), (request.id,), (news,))
+    def _bodies(
+        self, listed: Listed, request: PaymentRequest
+    ) -> list[tuple[bytes, tuple[News, ...]]]:
+        """Return what is new of an order, each with the news in it."""
+        seller, word = self.seller(listed.order), self.word(listed)
+        bodies: list[tuple[bytes, tuple[News, ...]]] = []
+        if self._notices.is_news(listed.id, word):
+            hint = self.settings.webhook_order_status
+            body = status_changed(seller, listed.id, word, hint=hint)
+            news = News(listed.id, word)
+            if isinstance(request, PaymentLink):
+                news = News(request.id, link_word(request))
+            bodies.append((body, (news,)))
+        if self.settings.transaction_events:
+            bodies += (
+                (transaction_status_changed(seller, listed.id, transaction), ())
+                for transaction in self._transactions(listed)
+                if self._notices.is_news(f"{transaction['id']}", f"{transaction['status']}")
+            )
+        return bodies
 
-    def _next_moment(self, at: datetime) -> datetime:
-        if not self._created_at:
-            return at
-        return max(at, self._created_at[-1] + timedelta(microseconds=1))
-
-    def _known(self, listed: Listed, at: datetime) -> Listed:
-        """Return a resource that is listed, from now on if it was not yet."""
-        if listed.id not in self.resources:
-            self._add(listed, at)
-        return listed
-
-    def _add(self, listed: Listed, at: datetime) -> None:
-        self.resources[listed.id] = listed
-        self._listed.append(listed)
-        self._created_at.append(at)
+    def _transactions(self, listed: Listed) -> list[Json]:
+        shown = self.picture(listed, listed.order.entries, details=False)["transactions"]
+        assert isinstance(shown, list)
+        return shown
 
 
 def _reference_in(as_created: Json) -> str | None:

@@ -73,12 +73,24 @@ def attempted() -> Beat:
     return Beat(act)
 
 
-def on_attempt(number: int, beat: Beat) -> Beat:
-    """Something happens to the attempt of that number, counted from 0."""
+def on_attempt(beat: Beat, *, back: int = 1) -> Beat:
+    """Something happens to an attempt: the newest one, or that many back."""
 
     def act(link: PaymentRequest, at: datetime) -> None:
         assert isinstance(link, PaymentLink)
-        beat.act(link.attempts[number], at)
+        beat.act(link.attempts[-back], at)
+
+    return Beat(act, beat.pauses)
+
+
+def on_winner(beat: Beat) -> Beat:
+    """Something happens to the attempt that brought the money, if one did."""
+
+    def act(link: PaymentRequest, at: datetime) -> None:
+        assert isinstance(link, PaymentLink)
+        paid = [attempt for attempt in link.attempts if _received(attempt.entries)]
+        if paid:
+            beat.act(min(paid, key=lambda attempt: _paid_at(attempt.entries)), at)
 
     return Beat(act, beat.pauses)
 
@@ -90,7 +102,7 @@ def link_ends(what: LinkWhat) -> Beat:
         assert isinstance(link, PaymentLink)
         ended = link.record(what, at=at)
         for attempt in link.attempts:
-            if has_unresolved_attempt(attempt.entries):
+            if order_word(attempt, attempt.entries) in ("new", "processing", "error"):
                 attempt.record(What(what.value), at=ended.at)
 
     return Beat(act)
@@ -117,8 +129,8 @@ def link_json(link: PaymentLink, moment: datetime | None = None) -> Json:
     if times:
         shown["modified"] = _in_z(max(times))
     if word == "completed":
-        winner, entries = next(each for each in pictures if _received(each[1]))
-        came_at = next(entry.at for entry in entries if entry.what is What.RECEIVED)
+        paid = [(_paid_at(entries), attempt) for attempt, entries in pictures if _received(entries)]
+        came_at, winner = min(paid, key=lambda each: each[0])
         shown |= {"completed": stamp(came_at), "completed_order_id": winner.id}
     return shown
 
@@ -146,7 +158,9 @@ def truth_of_link(link: PaymentLink, *, account: str) -> Truth:
     received = _received(entries) + link.unseen
     taken_back = total(entries, What.CHARGED_BACK, What.REVERSED)
     refunded = total(entries, What.REFUNDED) + taken_back
-    is_open = any(has_unresolved_attempt(attempt.entries) for attempt in link.attempts)
+    is_open = any(
+        not attempt.entries or has_unresolved_attempt(attempt.entries) for attempt in link.attempts
+    )
     ended = {entry.what.value for entry in link.entries} & {each.value for each in ENDINGS}
     if received and refunded >= received:
         status, final = "reversed", True
@@ -191,6 +205,11 @@ def _pictures(
 
 def _received(entries: Iterable[Entry]) -> int:
     return total(entries, What.RECEIVED)
+
+
+def _paid_at(entries: Sequence[Entry]) -> datetime:
+    """Return when the first money came."""
+    return next(entry.at for entry in entries if entry.what is What.RECEIVED)
 
 
 def _in_z(moment: datetime) -> str:

@@ -4,19 +4,23 @@ Everything here is derived from ledger entries, so that an older picture is the 
 over fewer entries. Source: fact sheet ginger, sections 4, 7, 8 and 9.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from enum import StrEnum
 
 from service.sandbox.ginger.happenings import (
     ARRIVALS,
     ATTEMPT_NEWS,
     ENDINGS,
+    FAILURES,
     RETURNS,
     What,
     has_unresolved_attempt,
+    refundable,
     reserved,
 )
 from service.sandbox.ginger.transactions import (
+    TRANSACTION_WORDS,
     Seller,
     attempt_json,
     capture_json,
@@ -27,10 +31,10 @@ from service.sandbox.ginger.transactions import (
 from service.sandbox.ledger import Entry, Json, PaymentRequest, total
 
 # Fact sheet ginger, section 4: the field on the counter order, and the one on the original.
-RETURN_FIELDS = {
-    What.REFUNDED: ("refund_of_order_id", "refund_orders"),
-    What.CHARGED_BACK: ("chargeback_of_order_id", "chargeback_orders"),
-    What.REVERSED: ("reversal_of_order_id", "reversal_orders"),
+RETURN_FIELDS: Mapping[StrEnum, tuple[str, str]] = {
+    What.REFUND_OPENED: ("refund_of_order_id", "refund_orders"),
+    What.CHARGEBACK_OPENED: ("chargeback_of_order_id", "chargeback_orders"),
+    What.REVERSAL_OPENED: ("reversal_of_order_id", "reversal_orders"),
 }
 
 # What a counter order repeats of its original, as in the sample refund_response_order_shape.
@@ -49,7 +53,8 @@ def order_word(order: PaymentRequest, entries: Sequence[Entry]) -> str:
     acted = [entry for entry in entries if entry.what in ATTEMPT_NEWS - {What.OFFERED}]
     if not acted:
         return "new"
-    return "error" if acted[-1].what is What.FAILED else "processing"
+    newest = acted[-1].what
+    return TRANSACTION_WORDS[newest] if newest in FAILURES else "processing"
 
 
 def return_word(entries: Sequence[Entry], return_id: str) -> str:
@@ -94,7 +99,12 @@ def order_summary(order: PaymentRequest, entries: Sequence[Entry], seller: Selle
     added = (What.OFFERED, What.CAPTURED, What.VOIDED)
     if any(entry.what in added for entry in entries):
         shown["last_transaction_added"] = stamp(_newest_at(entries, *added))
-    return shown | _linked_orders(entries) | _flags(entries)
+    return shown | _linked_orders(entries) | _flags(_flags_of(entries), seller)
+
+
+def version(entries: Sequence[Entry]) -> str:
+    """Return what an ETag of the order says. Source: fact sheet ginger, section 10, assumed."""
+    return f'"{len(entries)}"'
 
 
 def amount_details(entries: Sequence[Entry]) -> Json:
@@ -107,7 +117,7 @@ def amount_details(entries: Sequence[Entry]) -> Json:
     return {
         "capturable": held,
         "captured": captured,
-        "refundable": max(0, captured - total(entries, *RETURNS)),
+        "refundable": refundable(entries),
         "refunded": total(entries, What.REFUNDED),
         "voidable": held,
         "voided": total(entries, What.VOIDED),
@@ -140,54 +150,71 @@ def return_summary(
 ) -> Json:
     """Return a counter order as a list shows it. Source: fact sheet ginger, sections 4 and 9."""
     news = [entry for entry in entries if entry.subject == return_id]
-    opened, movement = news[0], What(news[0].note)
+    opened = news[0]
     word = return_word(entries, return_id)
     shown: Json = {key: order.as_created[key] for key in REPEATED if key in order.as_created}
     shown |= {
         "amount": opened.amount,
         "created": stamp(opened.at),
         "currency": order.currency,
-        "description": movement.value.replace("_", " ").capitalize(),
+        "description": opened.note,
         "id": return_id,
         "last_transaction_added": stamp(opened.at),
         "merchant_id": seller.merchant_id,
         "modified": stamp(news[-1].at),
         "project_id": seller.project_id,
         "status": word,
-        RETURN_FIELDS[movement][0]: order.id,
+        RETURN_FIELDS[opened.what][0]: order.id,
     }
-    if movement is What.REFUNDED:
-        shown["flags"] = ["is-refund"]
     if word == "completed":
         shown["completed"] = stamp(news[-1].at)
-    return shown
+    is_refund = opened.what is What.REFUND_OPENED
+    return shown | _flags(["is-refund"] if is_refund else [], seller)
+
+
+def compact_return(order: PaymentRequest, entries: Sequence[Entry], return_id: str) -> Json:
+    """Return the other shape in which a refund is answered. Source: fact sheet, section 9."""
+    news = [entry for entry in entries if entry.subject == return_id]
+    words = {"processing": "pending", "error": "failed"}
+    word = return_word(entries, return_id)
+    return {
+        "amount": news[0].amount,
+        "created": stamp(news[0].at),
+        "currency": order.currency,
+        "description": news[0].note,
+        "extra": None,
+        "id": return_id,
+        "merchant_order_id": order.as_created.get("merchant_order_id"),
+        "modified": stamp(news[-1].at),
+        "status": words.get(word, word),
+    }
 
 
 def _linked_orders(entries: Sequence[Entry]) -> Json:
     links: dict[str, list[str]] = {}
     for entry in entries:
-        if entry.what is What.RETURN_OPENED:
-            links.setdefault(RETURN_FIELDS[What(entry.note)][1], []).append(entry.subject)
+        if entry.what in RETURN_FIELDS:
+            links.setdefault(RETURN_FIELDS[entry.what][1], []).append(entry.subject)
     refunded = (
         {"refunded_amount": total(entries, What.REFUNDED)} if "refund_orders" in links else {}
     )
     return {**links, **refunded}
 
 
-def _flags(entries: Sequence[Entry]) -> Json:
-    """Return the flags, absent when there is none. Source: fact sheet ginger, section 7."""
+def _flags_of(entries: Sequence[Entry]) -> list[str]:
+    flags = {
+        What.CAPTURED: "has-captures",
+        What.REFUND_OPENED: "has-refunds",
+        What.VOIDED: "has-voids",
+    }
     said = {entry.what for entry in entries}
-    opened = {entry.note for entry in entries if entry.what is What.RETURN_OPENED}
-    flags = [
-        flag
-        for flag, is_set in (
-            ("has-captures", What.CAPTURED in said),
-            ("has-refunds", What.REFUNDED.value in opened),
-            ("has-voids", What.VOIDED in said),
-        )
-        if is_set
-    ]
-    return {"flags": flags} if flags else {}
+    return [flag for what, flag in flags.items() if what in said]
+
+
+def _flags(flags: list[str], seller: Seller) -> Json:
+    """Return the flags, absent when there is none. Source: fact sheet ginger, section 7."""
+    shown = [*flags, *(["is-test"] if seller.is_test else [])]
+    return {"flags": shown} if shown else {}
 
 
 def _newest_at(entries: Sequence[Entry], *whats: What) -> datetime:

@@ -5,14 +5,29 @@ from uuid import uuid4
 
 from service.sandbox.ginger.happenings import (
     BANK_TRANSFER,
+    MOVEMENT_OF,
     UNRESOLVED,
     What,
     news_of_attempt,
+    open_returns,
+    refundable,
     reserved,
 )
-from service.sandbox.ginger.links import LinkWhat, attempted, link_ends, on_attempt
+from service.sandbox.ginger.links import LinkWhat, attempted, link_ends, on_attempt, on_winner
 from service.sandbox.ledger import Entry, PaymentRequest, total
 from service.sandbox.story import Beat, Share, Story, part, rest, whole
+
+Acts = tuple[Beat, ...]
+
+# A story of this kind is about another project's order, which the same key opens.
+FOREIGN_PROJECT = "foreign_project"
+DELAYED = "delayed"
+
+DESCRIPTIONS = {
+    What.REFUND_OPENED: "Refunded",
+    What.CHARGEBACK_OPENED: "Charged back",
+    What.REVERSAL_OPENED: "Reversed",
+}
 
 
 def offer(method: str, share: Share = whole) -> Beat:
@@ -62,30 +77,41 @@ def release(what: What, share: Share = whole) -> Beat:
     return Beat(act)
 
 
-def give_back(movement: What, share: Share = whole) -> tuple[Beat, ...]:
-    """Open a counter order and complete it one beat later; nothing without received money."""
-    return (_open_return(movement, share), _close_return(movement))
+def give_back(opening: What, share: Share = whole, *, outcome: What | None = None) -> Acts:
+    """Open a counter order; one beat later it is completed, or has the outcome named."""
+    return (_open_return(opening, share), close_return(opening, outcome))
 
 
-def _open_return(movement: What, share: Share) -> Beat:
+def _open_return(opening: What, share: Share) -> Beat:
+    """Open a counter order for what is there to give or take back, if anything is.
+
+    The payer's bank may take back what was refunded already, but nothing twice.
+    """
+
     def act(order: PaymentRequest, at: datetime) -> None:
-        if not total(order.entries, What.RECEIVED, What.CAPTURED):
-            return
-        amount = share(order.amount)
-        subject = str(uuid4())
-        order.record(What.RETURN_OPENED, at=at, subject=subject, amount=amount, note=movement.value)
+        if opening is What.REFUND_OPENED:
+            left = refundable(order.entries)
+        else:
+            taken = total(order.entries, What.CHARGEBACK_OPENED, What.REVERSAL_OPENED)
+            left = total(order.entries, What.RECEIVED, What.CAPTURED) - taken
+        amount = min(share(order.amount), left)
+        if amount > 0:
+            subject, note = str(uuid4()), DESCRIPTIONS[opening]
+            order.record(opening, at=at, subject=subject, amount=amount, note=note)
 
     return Beat(act)
 
 
-def _close_return(outcome: What) -> Beat:
+def close_return(opening: What, outcome: What | None = None) -> Beat:
+    """The oldest counter order of a kind that is still open is completed, or fails."""
+    movement = MOVEMENT_OF[opening]
+
     def act(order: PaymentRequest, at: datetime) -> None:
-        returns = [entry for entry in order.entries if entry.what is What.RETURN_OPENED]
-        if not returns:
-            return
-        opened = returns[-1]
-        amount = 0 if outcome is What.RETURN_FAILED else opened.amount
-        order.record(outcome, at=at, subject=opened.subject, amount=amount)
+        waiting = open_returns(order.entries, movement)
+        if waiting:
+            what = outcome or movement
+            amount = 0 if what is What.RETURN_FAILED else waiting[0].amount
+            order.record(what, at=at, subject=waiting[0].subject, amount=amount)
 
     return Beat(act)
 
@@ -108,43 +134,39 @@ RESERVED = (offer("credit-card"), AT_BANK, attempt_news(What.AUTHORISED))
 EXPIRED = (offer("ideal"), order_ends(What.EXPIRED))
 SPLIT = (offer("ideal", part), offer(BANK_TRANSFER, rest), AT_BANK, RECEIVED)
 
-LINK_PAID = (
-    attempted(),
-    on_attempt(0, offer("ideal")),
-    on_attempt(0, AT_BANK),
-    on_attempt(0, RECEIVED),
-)
-LINK_FAILED = (*LINK_PAID[:3], on_attempt(0, FAILED))
-TWO_TABS = (
-    *LINK_PAID[:3],
-    attempted(),
-    on_attempt(1, offer("credit-card")),
-    on_attempt(1, AT_BANK),
-)
+REFUNDED = give_back(What.REFUND_OPENED)
+PART_REFUNDED = give_back(What.REFUND_OPENED, part)
+CHARGED_BACK = give_back(What.CHARGEBACK_OPENED)
+
+LINK_UNPAID = (attempted(), on_attempt(offer("ideal")), on_attempt(AT_BANK))
+LINK_PAID = (*LINK_UNPAID, on_attempt(RECEIVED))
+LINK_FAILED = (*LINK_UNPAID, on_attempt(FAILED))
+TWO_TABS = (*LINK_UNPAID, attempted(), on_attempt(offer("credit-card")), on_attempt(AT_BANK))
 
 
-def link(*opening: Beat, ending: tuple[Beat, ...] = ()) -> Story:
-    """Return a story about a payment link; its ending happens to the first attempt."""
-    return Story(opening, tuple(on_attempt(0, beat) for beat in ending), kind="payment_link")
+def link(*opening: Beat, ending: Acts = ()) -> Story:
+    """Return a story about a payment link; its ending happens to the attempt that was paid."""
+    return Story(opening, tuple(on_winner(beat) for beat in ending), kind="payment_link")
 
 
 LINK_STORIES = {
     "link_created": link(),
-    "link_processing": link(*LINK_PAID[:3]),
+    "link_processing": link(*LINK_UNPAID),
     "link_paid": link(*LINK_PAID),
     "link_unsuccessful": link(*LINK_FAILED),
-    "link_error_then_paid": link(
-        *LINK_FAILED, attempted(), *(on_attempt(1, beat) for beat in PAID)
-    ),
-    "link_late_error": link(*TWO_TABS, on_attempt(1, RECEIVED), on_attempt(0, FAILED)),
-    "link_paid_while_tab_open": link(*TWO_TABS, on_attempt(1, RECEIVED)),
-    "link_paid_twice": link(*TWO_TABS, on_attempt(0, RECEIVED), on_attempt(1, RECEIVED)),
+    "link_error_then_paid": link(*LINK_FAILED, *LINK_PAID),
+    "link_late_error": link(*TWO_TABS, on_attempt(RECEIVED), on_attempt(FAILED, back=2)),
+    "link_paid_while_tab_open": link(*TWO_TABS, on_attempt(RECEIVED)),
+    "link_paid_twice": link(*TWO_TABS, on_attempt(RECEIVED), on_attempt(RECEIVED, back=2)),
     "link_cancelled": link(*LINK_FAILED, link_ends(LinkWhat.CANCELLED)),
-    "link_expired": link(*LINK_PAID[:2], link_ends(LinkWhat.EXPIRED)),
-    "link_late_money": link(*LINK_PAID[:3], link_ends(LinkWhat.EXPIRED), on_attempt(0, RECEIVED)),
-    "link_refund": link(*LINK_PAID, ending=give_back(What.REFUNDED)),
-    "link_part_refund": link(*LINK_PAID, ending=give_back(What.REFUNDED, part)),
-    "link_chargeback": link(*LINK_PAID, ending=give_back(What.CHARGED_BACK)),
+    "link_expired": link(*LINK_UNPAID[:2], link_ends(LinkWhat.EXPIRED)),
+    "link_late_money": link(*LINK_UNPAID, link_ends(LinkWhat.EXPIRED), on_attempt(RECEIVED)),
+    "link_refund": link(*LINK_PAID, ending=REFUNDED),
+    "link_part_refund": link(*LINK_PAID, ending=PART_REFUNDED),
+    "link_chargeback": link(*LINK_PAID, ending=CHARGED_BACK),
+    "link_one_of_two_refunded": link(
+        *TWO_TABS, on_attempt(RECEIVED), on_attempt(RECEIVED, back=2), ending=REFUNDED
+    ),
 }
 
 ORDER_STORIES: dict[str, Story] = {
@@ -154,12 +176,15 @@ ORDER_STORIES: dict[str, Story] = {
     "processing": Story((*UNPAID, EXECUTING)),
     "paid": Story(PAID),
     "paid_slowly": Story((*UNPAID, EXECUTING, attempt_news(What.RECEIVED, pauses=5))),
+    "failed": Story((*UNPAID, FAILED)),
     "error": Story((*UNPAID, FAILED)),
+    "declined": Story((*UNPAID, attempt_news(What.DECLINED))),
     "error_then_paid": Story((*UNPAID, FAILED, offer("credit-card"), AT_BANK, RECEIVED)),
     "expired": Story(EXPIRED),
     "error_then_expired": Story((*UNPAID, FAILED, order_ends(What.EXPIRED))),
     "cancelled": Story((*UNPAID, order_ends(What.CANCELLED))),
     "late_money": Story(EXPIRED, (RECEIVED,)),
+    "cancelled_then_paid": Story((*UNPAID, order_ends(What.CANCELLED), RECEIVED)),
     "bank_transfer": Story((offer(BANK_TRANSFER), AT_BANK, attempt_news(What.RECEIVED, pauses=2))),
     "bank_transfer_awaited": Story((offer(BANK_TRANSFER), AT_BANK)),
     "two_transactions": Story(
@@ -174,21 +199,20 @@ ORDER_STORIES: dict[str, Story] = {
     "split_awaited": Story((*SPLIT, AT_BANK)),
     "part_paid": Story((*SPLIT, AT_BANK, order_ends(What.EXPIRED))),
     "overpaid": Story((*PAID, offer("credit-card"), AT_BANK, RECEIVED)),
-    "refund": Story(PAID, give_back(What.REFUNDED)),
-    "part_refund": Story(PAID, give_back(What.REFUNDED, part)),
-    "two_refunds": Story(PAID, (*give_back(What.REFUNDED, part), *give_back(What.REFUNDED, rest))),
-    "silent_refund": Story(PAID, give_back(What.REFUNDED), tells_returns=False),
-    "failed_refund": Story(
-        PAID, (_open_return(What.REFUNDED, whole), _close_return(What.RETURN_FAILED))
-    ),
-    "chargeback": Story(PAID, give_back(What.CHARGED_BACK)),
-    "silent_chargeback": Story(PAID, give_back(What.CHARGED_BACK), tells_returns=False),
-    "reversal": Story(PAID, give_back(What.REVERSED)),
-    "refund_then_chargeback": Story(
-        PAID, (*give_back(What.REFUNDED, part), *give_back(What.CHARGED_BACK))
-    ),
+    "refund": Story(PAID, REFUNDED),
+    "part_refund": Story(PAID, PART_REFUNDED),
+    "two_refunds": Story(PAID, (*PART_REFUNDED, *give_back(What.REFUND_OPENED, rest))),
+    "silent_refund": Story(PAID, REFUNDED, tells_returns=False),
+    "failed_refund": Story(PAID, give_back(What.REFUND_OPENED, outcome=What.RETURN_FAILED)),
+    "chargeback": Story(PAID, CHARGED_BACK),
+    "silent_chargeback": Story(PAID, CHARGED_BACK, tells_returns=False),
+    "reversal": Story(PAID, give_back(What.REVERSAL_OPENED)),
+    "refund_then_chargeback": Story(PAID, (*PART_REFUNDED, *CHARGED_BACK)),
+    "accepted": Story(RESERVED),
     "authorised_only": Story(RESERVED),
     "captured": Story(RESERVED, (release(What.CAPTURED),)),
+    "captured_at_expiry": Story(RESERVED, (release(What.CAPTURED),), kind=DELAYED),
+    "captured_then_refunded": Story(RESERVED, (release(What.CAPTURED), *PART_REFUNDED)),
     "part_captured": Story(RESERVED, (release(What.CAPTURED, part),)),
     "part_captured_rest_voided": Story(
         RESERVED, (release(What.CAPTURED, part), release(What.VOIDED))
@@ -196,9 +220,10 @@ ORDER_STORIES: dict[str, Story] = {
     "voided": Story(RESERVED, (release(What.VOIDED),)),
     "stale_read": Story(PAID, stale_ms=1500),
     "lapsed": Story(RESERVED, (release(What.LAPSED),)),
+    "foreign_project": Story(PAID, kind=FOREIGN_PROJECT),
 }
 
 STORIES = ORDER_STORIES | LINK_STORIES
 
-# Stories whose order authorises first and is captured by hand.
-CAPTURED_BY_HAND = frozenset(story for story in STORIES.values() if story.opening[-3:] == RESERVED)
+# Stories whose order authorises first and is captured later.
+CAPTURED_LATER = frozenset(story for story in STORIES.values() if story.opening[-3:] == RESERVED)

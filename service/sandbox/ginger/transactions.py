@@ -17,6 +17,7 @@ TRANSACTION_WORDS: Mapping[StrEnum, str] = {
     What.AT_BANK: "pending",
     What.EXECUTING: "processing",
     What.FAILED: "error",
+    What.DECLINED: "declined",
     What.CANCELLED: "cancelled",
     What.EXPIRED: "expired",
     What.RECEIVED: "completed",
@@ -28,11 +29,12 @@ TRANSACTION_WORDS: Mapping[StrEnum, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Seller:
-    """Who is paid, and where the payer is sent."""
+    """Who is paid, where the payer is sent, and whether it is all a test."""
 
     merchant_id: str
     project_id: str
     pay_url: str
+    is_test: bool = False
 
 
 def attempt_json(
@@ -51,8 +53,8 @@ def attempt_json(
             shown["payment_method_details"] = _method_details(offer.note, is_paid=True)
         case What.AUTHORISED:
             shown |= {"completed": stamp(newest.at)} | _authorisation(order, entries)
-        case What.FAILED:
-            shown["reason"] = "Issuer reported a failure"
+        case What.FAILED | What.DECLINED:
+            shown["reason"] = newest.note or "Issuer reported a failure"
             shown["customer_message"] = "The bank could not complete this payment."
         case What.CANCELLED:
             shown["reason"] = "Payer cancelled at the bank"
@@ -97,7 +99,7 @@ def transaction_json(
     """Return what every transaction has in common."""
     shown: Json = {
         "amount": opened.amount,
-        "balance": "internal",
+        "balance": "test" if seller.is_test else "internal",
         "created": stamp(opened.at),
         "credit_debit": "credit",
         "currency": order.currency,

@@ -11,9 +11,11 @@ from service.sandbox.ginger.happenings import (
     ATTEMPT_NEWS,
     BANK_TRANSFER,
     ENDINGS,
+    FAILURES,
     What,
     has_unresolved_attempt,
     method_of,
+    newest_news,
     reserved,
 )
 from service.sandbox.ledger import Entry, PaymentRequest, total
@@ -66,22 +68,18 @@ def _without_money(entries: Sequence[Entry]) -> tuple[str, bool]:
 
 
 def _under_way(entries: Sequence[Entry]) -> str:
-    """Return the status of an order that can still be paid, by its newest attempt news.
+    """Return the status of an order that can still be paid.
 
-    An attempt that was merely offered changes nothing while another one has failed.
+    It has failed when the last thing that an attempt did was to fail. Else the attempts count by
+    where they stand and not by their place: a payer at the bank, then one being executed.
     """
-    attempts = [entry for entry in entries if entry.what in ATTEMPT_NEWS]
-    if not attempts:
-        return "created"
-    acted = [entry for entry in attempts if entry.what is not What.OFFERED]
-    newest = acted[-1] if acted else attempts[-1]
-    if newest.what is What.AT_BANK:
-        is_transfer = method_of(entries, newest.subject) == BANK_TRANSFER
-        return "open" if is_transfer else "authorising"
-    match newest.what:
-        case What.EXECUTING:
-            return "processing"
-        case What.FAILED:
-            return "failed"
-        case _:
-            return "open"
+    acted = [e.what for e in entries if e.what in ATTEMPT_NEWS and e.what is not What.OFFERED]
+    if acted and acted[-1] in FAILURES:
+        return "failed"
+    standing = newest_news(entries)
+    at_bank = [entry.subject for entry in standing if entry.what is What.AT_BANK]
+    if any(method_of(entries, attempt) != BANK_TRANSFER for attempt in at_bank):
+        return "authorising"
+    if any(entry.what is What.EXECUTING for entry in standing):
+        return "processing"
+    return "open" if standing else "created"
