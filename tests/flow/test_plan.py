@@ -148,6 +148,18 @@ async def test_a_walk_that_found_little_as_recorded_is_not_planned_again_for_a_d
         assert (await plan_of(world))["walk_pages"] == 1
 
 
+async def test_a_walk_reaches_back_before_we_knew_the_oldest(emptied: Pool) -> None:
+    """The first sweep finds requests that are older at the provider than they are with us."""
+    async with north_world_on(emptied) as world:
+        await register(world, 100)
+        for days, reach in ((2, 4), (20, 27)):
+            await world.run("update due set first_due_at = now() - %s * interval '1 day'", days)
+            await plan(world)
+
+            (row,) = await world.rows("select now() - walk_since as reach from poll_plans")
+            assert abs(row["reach"] - timedelta(days=reach)) < timedelta(seconds=5)
+
+
 async def test_an_account_without_requests_has_a_plan_too(narrow: NorthWorld) -> None:
     other = replace(narrow.parts.accounts[ACCOUNT], name="other")
     parts = replace(narrow.parts, accounts={**narrow.parts.accounts, "other": other})

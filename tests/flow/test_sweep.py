@@ -28,7 +28,7 @@ async def swept(world: World, lookback: timedelta = timedelta(hours=1)) -> int:
 
 async def windows(world: World, account: str = ACCOUNT) -> Sequence[dict[str, object]]:
     return await world.rows(
-        "select since, until, cursor, finished_at is not null as finished, found,"
+        "select since, until, cursor, finished_at is not null as finished, found, pages,"
         " greatest(leased_until - now(), '0 s') as wait"
         " from windows where account = %s order by id",
         account,
@@ -155,7 +155,7 @@ async def test_a_failed_page_leaves_the_window_open_and_it_goes_on_from_there(
     await swept(alone)
 
     (window,) = await windows(alone)
-    assert (window["finished"], window["found"]) == (True, 4)
+    assert (window["finished"], window["found"], window["pages"]) == (True, 4, 4)
     assert len(alone.provider.calls) == 3
 
 
@@ -229,6 +229,22 @@ async def test_an_account_that_waits_for_a_page_does_not_hold_up_the_others(worl
     world.provider.pages = [held, given]
 
     assert await swept(world) == 1
+
+    assert await world.rows("select provider_id from due") == [{"provider_id": order_id(1)}]
+
+
+async def test_a_bug_in_one_sweep_is_told_when_the_others_have_ended(world: World) -> None:
+    async def broken() -> httpx.Response:
+        raise NotImplementedError
+
+    async def given() -> httpx.Response:
+        await asyncio.sleep(0.05)  # long after the bug
+        return page(order(1))
+
+    world.provider.pages = [broken, given]
+
+    with pytest.raises(NotImplementedError):
+        await swept(world)
 
     assert await world.rows("select provider_id from due") == [{"provider_id": order_id(1)}]
 
