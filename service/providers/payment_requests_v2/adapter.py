@@ -126,7 +126,7 @@ class PaymentRequestsV2:
         transfers = request.in_order
         currency = currency_of(transfers, known)
         said = [self._words[folded(transfer.payment_status)] for transfer in transfers]
-        judged = judge(transfers, said, currency, known)
+        judged = judge(transfers, said)
         facts = facts_of(judged, currency, provider_status=str(request.payment_status))
         return Observation(
             facts,

@@ -19,7 +19,7 @@ FINAL: Final = frozenset({*ENDED, Status.SETTLED, Status.REVERSED})
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What one transfer came to; came_back where its money had gone out and returned."""
+    """What one transfer came to; came_back where its money went out and returned."""
 
     status: Status
     minor: int
@@ -28,43 +28,22 @@ class Judged:
     came_back: bool
 
 
-def judge(
-    transfers: Sequence[Transfer], said: Sequence[Status], currency: str, known: Facts | None
-) -> list[Judged]:
+def judge(transfers: Sequence[Transfer], said: Sequence[Status]) -> list[Judged]:
     """Judge transfers one by one; said is what their words mean.
 
-    A word for returned money says that it came back only where known, the facts recorded before,
-    shows that it had gone out; else the transfer failed without moving any.
+    Only money that had gone out can return: it counts as done, and as come back, also where
+    nobody looked in between.
     """
-    gone_out = known.received if known is not None and known.currency == currency else 0
-    unexplained = gone_out - sum(
-        transfer.minor
-        for transfer, status in zip(transfers, said, strict=True)
-        if status in DONE and transfer.currency_code == currency
-    )
-    judged = []
-    for transfer, status in zip(transfers, said, strict=True):
-        came_back = False
-        if status is Status.REVERSED:
-            came_back = transfer.currency_code == currency and transfer.minor <= unexplained
-            unexplained -= transfer.minor if came_back else 0
-        judged.append(
-            Judged(
-                _in_terms_of_money(status, came_back=came_back),
-                transfer.minor,
-                transfer.currency_code,
-                final=status in FINAL,
-                came_back=came_back,
-            )
+    return [
+        Judged(
+            Status.PAID if status is Status.REVERSED else status,
+            transfer.minor,
+            transfer.currency_code,
+            final=status in FINAL,
+            came_back=status is Status.REVERSED,
         )
-    return judged
-
-
-def _in_terms_of_money(status: Status, *, came_back: bool) -> Status:
-    """Return returned money as paid, which it once was, or as failed."""
-    if status is not Status.REVERSED:
-        return status
-    return Status.PAID if came_back else Status.FAILED
+        for transfer, status in zip(transfers, said, strict=True)
+    ]
 
 
 def currency_of(transfers: Sequence[Transfer], known: Facts | None) -> str:

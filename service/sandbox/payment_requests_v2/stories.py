@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import Final
 
 from service.sandbox.ledger import PaymentRequest
 from service.sandbox.payment_requests_v2.happenings import MOVEMENTS, What, may_follow, news_of
@@ -12,10 +11,6 @@ from service.sandbox.story import Beat, Story
 
 # A story's kind: what its order is to be like. Otherwise it has one transfer, due on the day.
 TWO, UNDATED = "two", "undated"
-
-# Whoever looks for the first time after a return sees no more than that: the pause is long enough
-# to be looked at in. Banks take days.
-PAUSES_BEFORE_RETURN: Final = 30
 
 
 def happens(what: What, transfer: int | None = None, *, pauses: int = 1) -> Beat:
@@ -68,10 +63,8 @@ STORIES: Mapping[str, Story] = MappingProxyType(
         "rejected": Story((*EXECUTING, happens(What.REJECTED))),
         "failed": Story((*EXECUTING, happens(What.FAILED))),
         "cancelled": Story((*QUEUED, happens(What.CANCELLED))),
-        "returned": Story(BOOKED, (happens(What.RETURNED, pauses=PAUSES_BEFORE_RETURN),)),
-        "part_returned": Story(
-            BOOKED, (happens(What.RETURNED, 1, pauses=PAUSES_BEFORE_RETURN),), kind=TWO
-        ),
+        "returned": Story(BOOKED, (happens(What.RETURNED),)),
+        "part_returned": Story(BOOKED, (happens(What.RETURNED, 1),), kind=TWO),
         "request_word_lags": Story((own_status(What.STUCK), *BOOKED), kind=TWO),
         # The mistake of whoever reads the request's status alone. Source: section 7, point 2.
         "transfers_disagree": Story(
