@@ -20,6 +20,8 @@ from cryptography.x509.oid import NameOID
 
 from service.cli.configuration import write_owner_only
 
+PROJECT_ID = "405d8375-3514-403b-8c43-83ae74cfe0e9"
+
 # As wide as this machine: a demo is not to wait for its own call budget.
 LIMIT = "2000/s"
 CALL_LIMIT_FACTOR = 10_000
@@ -73,8 +75,8 @@ def _ginger(_folder: Path, sandbox_url: str) -> DemoAccount:
     return DemoAccount(
         "ginger-demo",
         "ginger",
-        table={"api_base": sandbox_url, "api_key": key},
-        settings={"api_key": key, "project_id": "405d8375-3514-403b-8c43-83ae74cfe0e9"},
+        table={"api_base": sandbox_url, "api_key": key, "project_ids": [PROJECT_ID]},
+        settings={"api_key": key, "project_id": PROJECT_ID},
         webhook_token=secrets.token_urlsafe(24),
     )
 

@@ -75,7 +75,12 @@ INTRODUCTIONS = {
 }
 
 # What looks like a request and asks nobody for money: nobody registers it.
-NO_REQUESTS = frozenset({PlannedRequest("gocardless", "mandate_only")})
+NO_REQUESTS = frozenset(
+    {
+        PlannedRequest("gocardless", "mandate_only"),
+        PlannedRequest("ginger", "foreign_project"),
+    }
+)
 
 # A link that nobody has opened is in no list and no call is about it.
 UNTOLD = frozenset({PlannedRequest("ginger", "link_created")})
