@@ -1,7 +1,7 @@
 """A look: one claimed row read from its provider, and what came of it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -11,7 +11,7 @@ import structlog
 from service.domain.polling import PollPlan
 from service.domain.request import Answer, BelongsTo, Facts, Key, NotOurs, Observation
 from service.errors import SettledError, TooManyCalls, Unauthorised, Unreadable
-from service.fetch import ConnectedAccount, Draw, Line, Purpose, SessionSource, fetch
+from service.fetch import Answered, ConnectedAccount, Draw, Line, Purpose, SessionSource, fetch
 from service.settings import Endpoint
 from service.storage.accounts import pause_accounts
 from service.storage.database import Pool
@@ -43,7 +43,7 @@ class SyncParts:
     plan: PollPlan
     wire: Wire
     draw: Draw
-    answered: Callable[[ConnectedAccount, Purpose], Awaitable[None]]
+    answered: Answered
     now: Callable[[], datetime]
     outbox_filled: Callable[[], None]
     recorded: Callable[[], None]
@@ -53,14 +53,15 @@ class SyncParts:
     @property
     def line(self) -> Line:
         """How a read reaches its provider."""
-        return Line(self.wire, self.draw, self.sessions)
+        return Line(self.wire, self.draw, self.sessions, self.answered)
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
     """What came of one claimed row: an answer with its evidence, or the reason why not.
 
-    calls is how many it took. hold_seconds is how long the provider wants no further call of this account.
+    calls is how many it took. hold_seconds is how long the provider wants no further call of this
+    account.
     """
 
     claimed: Claimed
@@ -92,7 +93,6 @@ async def look(claim: Claimed, *, owner: Key | None, known: Facts | None, parts:
     try:
         purpose = purpose_of(claim, account)
         fetched = await fetch(account, exchange, line=parts.line, purpose=purpose)
-        await parts.answered(account, purpose)
         _check_amounts(fetched.answer)
     except SettledError as failure:
         return Look(claim, None, failure)

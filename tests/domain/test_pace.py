@@ -37,7 +37,10 @@ def plan(*groups: Alike, entries: int | None = 100, believed: Believed = ALL_TRU
 def test_without_a_list_every_look_costs_its_calls() -> None:
     groups = alike(900), alike(100, every=DAY, calls=300), alike(50_000, every=None)
 
-    assert plan(*groups, entries=None) == Plan(pytest.approx(1.0 + 300 / DAY))
+    found = plan(*groups, entries=None)
+
+    assert found.calls_a_second == pytest.approx(1.0 + 300 / DAY)
+    assert found.walk is None
 
 
 def test_nothing_to_look_at_costs_nothing() -> None:
