@@ -101,6 +101,10 @@ class Account(ABC, Generic[S]):
     ) -> PaymentRequest:
         """Make the request that a story is going to be about; times of making are distinct."""
 
+    def can_play(self, story: Story, request: PaymentRequest) -> bool:
+        """Return whether a story is about requests of this sort."""
+        return True
+
     @abstractmethod
     def has_money(self, request: PaymentRequest) -> bool:
         """Return whether money ever arrived or was reserved."""

@@ -112,6 +112,8 @@ async def play_story(request: Request) -> Response:
     world, story = world_of(request), _story(account, request.path_params["story"])
     if trigger.provider_id is not None:
         asked = _request(account, trigger.provider_id)
+        if not account.can_play(story, asked):
+            raise ControlError(409, f"this story is not about a {asked.kind} like this one")
     else:
         reference = trigger.reference or f"SBX-{len(account.requests) + 1:06d}"
         asked = _ask(

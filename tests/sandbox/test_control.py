@@ -92,6 +92,20 @@ async def test_what_is_unknown_is_404(client: httpx.AsyncClient) -> None:
     assert [answer.status_code for answer in answers] == [404, 404, 404, 404]
 
 
+async def test_a_story_of_an_order_is_not_played_on_a_link(client: httpx.AsyncClient) -> None:
+    link, order = await play(client, "link_created"), await play(client, "open")
+
+    answers = [
+        await client.post(f"/sandbox/accounts/ginger-nl/stories/{story}", json=about)
+        for story, about in (
+            ("paid", {"provider_id": link["provider_id"]}),
+            ("link_paid", {"provider_id": order["provider_id"]}),
+        )
+    ]
+
+    assert [answer.status_code for answer in answers] == [409, 409]
+
+
 async def test_a_misspelt_field_is_refused(client: httpx.AsyncClient) -> None:
     answer = await client.post("/sandbox/accounts/ginger-nl/faults", json={"dropp": 1})
 

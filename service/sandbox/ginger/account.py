@@ -12,7 +12,7 @@ from msgspec import Meta
 from service.sandbox.accounts import Account, AccountSettings
 from service.sandbox.calls import News, Patience, WebhookCall
 from service.sandbox.ginger.happenings import ARRIVALS, MOVEMENT_OF, What
-from service.sandbox.ginger.links import PaymentLink, link_word, truth_of_link
+from service.sandbox.ginger.links import REPEATED_BY_LINKS, PaymentLink, link_word, truth_of_link
 from service.sandbox.ginger.notices import Notices, status_changed, transaction_status_changed
 from service.sandbox.ginger.orders import (
     amount_details,
@@ -25,7 +25,12 @@ from service.sandbox.ginger.orders import (
     return_word,
 )
 from service.sandbox.ginger.shelf import Listed, Shelf
-from service.sandbox.ginger.stories import CAPTURED_LATER, FOREIGN_PROJECT, STORIES
+from service.sandbox.ginger.stories import (
+    CAPTURED_LATER,
+    FOREIGN_PROJECT,
+    PAYMENT_LINK,
+    STORIES,
+)
 from service.sandbox.ginger.transactions import Seller
 from service.sandbox.ginger.truth import truth_of
 from service.sandbox.ledger import Entry, Json, PaymentRequest
@@ -35,18 +40,6 @@ from service.sandbox.truth import Truth
 # The merchant of every sample in the fact sheet.
 MERCHANT_ID = "7131b462-1b7d-489f-aba9-de2f0eadc9dc"
 PAY_URL = "https://api.psp.example"
-
-# What reads repeat of a link's creation. Source: fact sheet ginger, section 12.
-REPEATED_BY_LINKS = (
-    "customer",
-    "description",
-    "expiration_period",
-    "failure_url",
-    "merchant_order_id",
-    "payment_methods",
-    "return_url",
-    "webhook_url",
-)
 
 # Whose orders the same key opens, too. Source: fact sheet ginger, sections 4 and 13.2.
 OTHER_PROJECT_ID = "6a1f3c07-2b0d-4f57-9a3e-51c9d4d0b6aa"
@@ -123,7 +116,7 @@ class GingerAccount(Account[GingerSettings]):
         }
         if self.settings.webhook_url is not None:
             as_created["webhook_url"] = self.settings.webhook_url
-        if story.kind == "payment_link":
+        if story.kind == PAYMENT_LINK:
             return self.create_link(amount, currency, as_created, at=at)
         if story in CAPTURED_LATER:
             as_created |= {"capture_mode": story.kind or "manual", "expiration_period": "P7D"}
@@ -169,6 +162,9 @@ class GingerAccount(Account[GingerSettings]):
 
     def new_id(self) -> str:
         return str(UUID(int=self.ids.getrandbits(128), version=4))
+
+    def can_play(self, story: Story, request: PaymentRequest) -> bool:
+        return (story.kind == PAYMENT_LINK) == isinstance(request, PaymentLink)
 
     def has_money(self, request: PaymentRequest) -> bool:
         orders = request.attempts if isinstance(request, PaymentLink) else [request]

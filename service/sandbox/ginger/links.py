@@ -17,6 +17,18 @@ from service.sandbox.truth import Truth
 
 ATTEMPTS_MAX = 25  # source: section 12
 
+# What reads repeat of a link's creation. Source: fact sheet ginger, section 12.
+REPEATED_BY_LINKS = (
+    "customer",
+    "description",
+    "expiration_period",
+    "failure_url",
+    "merchant_order_id",
+    "payment_methods",
+    "return_url",
+    "webhook_url",
+)
+
 # What an attempt repeats of its link.
 REPEATED = ("description", "merchant_order_id", "webhook_url")
 

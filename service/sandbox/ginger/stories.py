@@ -19,8 +19,10 @@ from service.sandbox.story import Beat, Share, Story, part, rest, whole
 
 Acts = tuple[Beat, ...]
 
+PAYMENT_LINK = "payment_link"
 # A story of this kind is about another project's order, which the same key opens.
 FOREIGN_PROJECT = "foreign_project"
+# A story of this kind is captured by the platform itself.
 DELAYED = "delayed"
 
 DESCRIPTIONS = {
@@ -146,7 +148,7 @@ TWO_TABS = (*LINK_UNPAID, attempted(), on_attempt(offer("credit-card")), on_atte
 
 def link(*opening: Beat, ending: Acts = ()) -> Story:
     """Return a story about a payment link; its ending happens to the attempt that was paid."""
-    return Story(opening, tuple(on_winner(beat) for beat in ending), kind="payment_link")
+    return Story(opening, tuple(on_winner(beat) for beat in ending), kind=PAYMENT_LINK)
 
 
 LINK_STORIES = {
