@@ -131,7 +131,7 @@ async def test_money_that_came_before_the_end_and_is_not_listed_leaves_it_as_it_
     assert (truth["status"], truth["received"], truth["final"]) == ("cancelled", 0, True)
 
 
-async def test_a_brand_of_old_repeats_the_payments_in_the_request(
+async def test_an_account_may_still_show_the_deprecated_list_of_payments(
     client: httpx.AsyncClient, clock: Clock
 ) -> None:
     await open_account(client, deprecated_transactions=True)
