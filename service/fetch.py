@@ -44,6 +44,9 @@ Purpose = Literal["told", "poll", "discovery"]
 # Draws one call from the budget of an account. Raises NotAllowedYet.
 Draw = Callable[["ConnectedAccount", Purpose], Awaitable[None]]
 
+# Told once in an exchange, as soon as the provider knows what was asked for.
+Answered = Callable[["ConnectedAccount", Purpose], Awaitable[None]]
+
 ANSWER_BYTES_MAX = 2 * 1024 * 1024  # source: RELIABILITY.md, section 3.6
 EXCHANGE_SECONDS_MAX = 15.0
 
@@ -111,11 +114,15 @@ class Fetched(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """How calls reach providers: the wire, the budget, and sessions where they are needed."""
+    """How calls reach providers: the wire, the budget, and sessions where they are needed.
+
+    Without answered a good answer ends no pause: that to a login says little about the rest.
+    """
 
     wire: Wire
     draw: Draw
     sessions: SessionSource | None = None
+    answered: Answered | None = None
 
 
 async def fetch(
@@ -146,6 +153,7 @@ async def _run(
 ) -> Fetched[T]:
     evidence: list[bytes] = []
     hold_seconds = 0.0
+    is_answered = False
     step: Callable[[], httpx.Request] = lambda: next(exchange)  # noqa: E731 - rebound below
     while True:
         try:
@@ -160,11 +168,16 @@ async def _run(
         if evidence:
             await _draw_when_allowed(account, purpose, line.draw)
         response = await _send(account, request, line=line, purpose=purpose)
+        hold_seconds = max(hold_seconds, _hold_seconds(account, response))
+        refusal = _error_in(account, response, hold_seconds)
+        if refusal is None and not is_answered and line.answered is not None:
+            # At once: after a pause the exchange's next call waits for this.
+            await line.answered(account, purpose)
+            is_answered = True
         # An id that exists has done with the small budget of unknown ones.
         purpose = "poll" if purpose == "discovery" else purpose
         evidence.append(_evidence(request, response))
-        hold_seconds = max(hold_seconds, _hold_seconds(account, response))
-        step = _next_step(account, exchange, response, hold_seconds)
+        step = _next_step(exchange, response, refusal)
 
 
 async def _send(
@@ -201,11 +214,10 @@ def _hold_seconds(account: ConnectedAccount, response: httpx.Response) -> float:
 
 
 def _next_step(
-    account: ConnectedAccount, exchange: Exchange[T], response: httpx.Response, hold_seconds: float
+    exchange: Exchange[T], response: httpx.Response, refusal: SettledError | None
 ) -> Callable[[], httpx.Request]:
-    error = _error_in(account, response, hold_seconds)
-    if error is not None:
-        return lambda: exchange.throw(error)
+    if refusal is not None:
+        return lambda: exchange.throw(refusal)
     return lambda: exchange.send(response)
 
 

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import httpx
 import pytest
 
 from service.budget import CallBudget
 from service.errors import NotAllowedYet
-from service.fetch import ConnectedAccount, Purpose
+from service.fetch import ConnectedAccount, Line, Purpose, fetch
+from service.providers import Exchange
 from service.runtime import connect_accounts
 from service.settings import parse
 from service.storage.accounts import ensure_accounts, pause_accounts
@@ -20,6 +22,7 @@ from service.storage.database import Pool
 from service.storage.unit_of_work import connected, unit_of_work
 from tests.emptied import emptied as emptied
 from tests.emptied import shared_url as shared_url
+from tests.flow.world import Provider
 
 
 async def account_with(limit: str, pool: Pool) -> ConnectedAccount:
@@ -242,3 +245,23 @@ async def test_an_answer_after_a_pause_frees_all_accounts_of_the_key(emptied: Po
     async with connected(emptied) as connection:
         cursor = await connection.execute("select distinct state from accounts")
         assert await cursor.fetchall() == [("ok",)]
+
+
+def two_calls() -> Exchange[str]:
+    for _ in range(2):
+        yield httpx.Request("GET", "https://ginger.test/v1/orders/a")
+    return "read"
+
+
+async def test_after_a_pause_a_read_of_several_calls_gets_through_at_once(emptied: Pool) -> None:
+    account, budget = await account_with("100/s", emptied), CallBudget(emptied)
+    async with connected(emptied) as connection:
+        await pause_accounts(connection, [account.name], reason="rate_limited", seconds=0.05)
+        await connection.execute("select pg_sleep(0.06)")
+    provider = Provider()
+    provider.answers = {"a": httpx.Response(200)}
+    line = Line(provider, budget.draw, answered=budget.answered)
+
+    done = await fetch(account, two_calls(), line=line, purpose="told")
+
+    assert (done.answer, done.calls) == ("read", 2)

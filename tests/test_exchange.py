@@ -1,6 +1,7 @@
 """Running an exchange: the evidence it leaves, what its answers come to, what its calls cost."""
 
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -42,6 +43,14 @@ def reads(*names: str) -> Reading:
     return "+".join(texts)
 
 
+def stubborn(*names: str) -> Reading:
+    """Read several things, whatever becomes of any."""
+    for name in names:
+        with suppress(NotFoundThere):
+            yield httpx.Request("GET", BASE + name)
+    return ""
+
+
 async def fetched(
     exchange: Reading,
     *answers: httpx.Response,
@@ -67,6 +76,28 @@ async def test_an_exchange_ends_in_its_answer_and_the_raw_evidence_of_every_call
     assert text == "one+two\n"
     assert evidence == b"GET /v1/orders/a 200 3\none\nGET /v1/orders/a 200 4\ntwo\n\n"
     assert provider.calls == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "told_after"), [((200, 200), [1]), ((404, 200), [2]), ((404, 404), [])]
+)
+async def test_the_first_good_answer_is_told_at_once_and_once(
+    statuses: Sequence[int], told_after: list[int]
+) -> None:
+    provider, told = Provider(), []
+    provider.answers = {"a": [httpx.Response(status) for status in statuses]}
+
+    async def answered(account: ConnectedAccount, purpose: Purpose) -> None:
+        told.append(len(provider.calls))
+
+    await fetch(
+        account(),
+        stubborn("a", "a"),
+        line=Line(provider, Purse().draw, answered=answered),
+        purpose="poll",
+    )
+
+    assert told == told_after
 
 
 @pytest.mark.parametrize(

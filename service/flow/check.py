@@ -117,7 +117,7 @@ async def _try(account: ConnectedAccount, wire: Wire, parts: CheckParts) -> tupl
     ) -> Fetched[Session]:
         return await fetch(account, exchange, line=Line(wire, calls.draw), purpose="told")
 
-    line = Line(wire, calls.draw, Sessions(parts.pool, open_session))
+    line = Line(wire, calls.draw, Sessions(parts.pool, open_session), calls.answered)
     webhook_url = webhook_url_of(account, parts.base_url)
     give_up_at = time.monotonic() + TURN_SECONDS_MAX
     while True:
@@ -129,7 +129,6 @@ async def _try(account: ConnectedAccount, wire: Wire, parts: CheckParts) -> tupl
             if time.monotonic() + wait_seconds > give_up_at:
                 raise
         await asyncio.sleep(wait_seconds)
-    await calls.answered(account, "told")
     if fetched.hold_seconds > 0:
         await _pause(account, "rate_limited", fetched.hold_seconds, parts)
     return fetched.answer

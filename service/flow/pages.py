@@ -34,7 +34,6 @@ async def read_page(
             if patience_seconds < 0 or await _is_stopped(parts, wait_seconds):
                 raise
         else:
-            await parts.answered(account, "poll")
             await pause_after(None, account.name, parts=parts, hold_seconds=fetched.hold_seconds)
             return fetched.answer
 

@@ -418,9 +418,12 @@ async def test_links_and_attempts_recorded_at_the_same_instant_always_end_as_one
         await asyncio.gather(judge(attempts, world.parts), judge(links, world.parts))
         await world.sync()
 
+    # What is read often waits a little before the next read: all of it comes to rest.
+    async with asyncio.timeout(20):
+        while await world.value("select count(*) from due where done < wanted"):
+            await world.sync()
     assert await world.value("select sum(received) from orders") == rounds * 4000
     assert await told_in_all(world) == rounds * 4000
-    assert await world.value("select count(*) from due where done < wanted") == 0
 
 
 # What payers do with a link

@@ -122,8 +122,8 @@ def with_payment(
     status is what the payment's word says by itself. Money that was ever confirmed stays
     received; while the payment is failed, charged back or under way again it is taken back.
     Booked is all of a payment that was paid out: what was taken back since counts in taken_back
-    alone, and one that came again is booked with its next payout. Raises Unreadable for a payment in another currency, and for
-    an answer that its events or our record show to be an older picture.
+    alone, and one that came again is booked with its next payout. Raises Unreadable for a payment
+    in another currency, and for an answer that its events or our record show to be older.
     """
     if payment.currency != part.currency:
         raise Unreadable("a payment in another currency than was asked")
