@@ -54,7 +54,7 @@ def _faults(_context: click.Context, _parameter: click.Parameter, text: str) -> 
 
 
 @click.command(epilog=EPILOG)
-@click.option("--orders", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option("--orders", type=click.IntRange(1, 10_000), default=160, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same stories.")
 @click.option(
     "--faults",
@@ -81,6 +81,8 @@ def demo(
     broken: str | None,
 ) -> None:
     """Play orders from webhook to ERP, without any account; exit 6 if anything went wrong.
+
+    Every story of every provider is played before any comes again; 160 orders play them all.
 
     Example: settled demo --orders 500 --faults drop=0.2,duplicate=0.2,reorder=0.2
     """

@@ -38,6 +38,9 @@ POLL_SECONDS_MIN = 1.5
 POLLS_PER_SECOND = 75
 POLL_SECONDS_NEVER = 3600.0
 
+# A 429 that names no time pauses its account for a minute, and so does the fourth error in a row.
+PAUSE_SECONDS = 70.0
+
 # In minor units. No less than a euro, so that a part of it is an amount too.
 AMOUNT_MIN = 100
 AMOUNT_MAX = 500_00
@@ -124,12 +127,17 @@ class Plan:
     def patience_seconds(self) -> float:
         """After how long without any news there will be none."""
         looks = 0.0 if self.broken == "skip-sweep" else 2 * self.poll_seconds
-        return 6.0 + looks
+        return 6.0 + looks + self.pause_seconds
 
     @property
     def seconds_max(self) -> float:
         """After how long we stop waiting, news or not."""
-        return 60.0 + self.orders / 2
+        return 60.0 + self.orders / 2 + 4 * self.pause_seconds
+
+    @property
+    def pause_seconds(self) -> float:
+        """How long everything of an account may stand still where reads go wrong."""
+        return PAUSE_SECONDS if any(self.faults.get(name) for name in READ_FAULTS) else 0.0
 
     def deal(self, stories: Mapping[str, Sequence[str]]) -> list[PlannedOrder]:
         """Return the orders: every story once before any comes again, in an order of the seed.
