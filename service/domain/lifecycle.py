@@ -114,6 +114,7 @@ def may_follow(before: Facts, after: Facts, *, retried: bool) -> bool:
         or Status.HELD in (before.status, after.status)
         or not _is_locked(before)
         or (retried and before.status is Status.FAILED)
+        or _more_is_asked(before, after)
         or _goes_on_with_money(before, after)
     )
 
@@ -134,6 +135,15 @@ def _goes_on_with_money(before: Facts, after: Facts) -> bool:
     Amounts need not move for that: the payee may have lowered what was asked.
     """
     return not before.final and RANK[before.status] < RANK[after.status] <= RANK[Status.SETTLED]
+
+
+def _more_is_asked(before: Facts, after: Facts) -> bool:
+    """Return whether what was all is only a part now, because more is asked than before."""
+    return (
+        before.status is Status.PAID
+        and after.status is Status.PART_PAID
+        and (after.amount or 0) > (before.amount or 0)
+    )
 
 
 def _transition(

@@ -131,9 +131,13 @@ class BelongsTo:
 
 @dataclass(frozen=True, slots=True)
 class NotOurs:
-    """The thing read is none of our business; reason is a code."""
+    """The thing read is none of our business; reason is a code.
+
+    as_registered is what it comes to for an ERP that registered it all the same.
+    """
 
     reason: str
+    as_registered: Observation | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,12 @@ from typing import Final
 
 import structlog
 
+from service.domain.money import Money
 from service.domain.polling import PollPlan
 from service.domain.request import Answer, BelongsTo, Facts, Key, NotOurs, Observation
 from service.errors import SettledError, TooManyCalls, Unauthorised, Unreadable
 from service.fetch import Answered, ConnectedAccount, Draw, Line, Purpose, SessionSource, fetch
+from service.providers import Exchange, LeavesAmountOpen, Provider
 from service.settings import Endpoint
 from service.storage.accounts import pause_accounts
 from service.storage.database import Pool
@@ -74,14 +76,26 @@ class Look:
     calls: int = 1
 
 
-async def look(claim: Claimed, *, owner: Key | None, known: Facts | None, parts: SyncParts) -> Look:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What we know about a row before it is read.
+
+    owner is the request that it is a part of, facts what was recorded before, registered the
+    amount that the ERP wants from this request alone.
+    """
+
+    owner: Key | None = None
+    facts: Facts | None = None
+    registered: Money | None = None
+
+
+async def look(claim: Claimed, *, known: Known, parts: SyncParts) -> Look:
     """Read one claimed row; every error of ours becomes a failed look.
 
-    owner is the request that the row is known to be a part of: then that one has to be read,
-    and this one costs no call.
+    Where it is a part of a request, that one has to be read, and this one costs no call.
     """
-    if owner is not None:
-        return Look(claim, BelongsTo(owner.kind, owner.provider_id))
+    if known.owner is not None:
+        return Look(claim, BelongsTo(known.owner.kind, known.owner.provider_id))
     if claim.crashes > CRASHES_MAX:
         return Look(claim, NotOurs(CRASHED_TOO_OFTEN))
     account = parts.accounts.get(claim.account)
@@ -89,7 +103,7 @@ async def look(claim: Claimed, *, owner: Key | None, known: Facts | None, parts:
         return Look(claim, NotOurs(ACCOUNT_NOT_CONFIGURED))
     if not account.provider.knows(claim.key.kind, claim.provider_id):
         return Look(claim, NotOurs("foreign_id"))
-    exchange = account.provider.read(claim.key.kind, claim.provider_id, known)
+    exchange = _reading(account.provider, claim, known)
     try:
         purpose = purpose_of(claim, account)
         fetched = await fetch(account, exchange, line=parts.line, purpose=purpose)
@@ -98,13 +112,27 @@ async def look(claim: Claimed, *, owner: Key | None, known: Facts | None, parts:
         return Look(claim, None, failure)
     return Look(
         claim,
-        fetched.answer,
+        _as_registered(claim, fetched.answer),
         evidence=fetched.evidence,
         sha256=fetched.sha256,
         read_at=parts.now(),
         hold_seconds=fetched.hold_seconds,
         calls=fetched.calls,
     )
+
+
+def _reading(provider: Provider, claim: Claimed, known: Known) -> Exchange[Answer]:
+    kind, provider_id = claim.key.kind, claim.provider_id
+    if known.registered is not None and isinstance(provider, LeavesAmountOpen):
+        return provider.read_registered(kind, provider_id, known.facts, known.registered)
+    return provider.read(kind, provider_id, known.facts)
+
+
+def _as_registered(claim: Claimed, answer: Answer) -> Answer:
+    """Return what an answer comes to for what the ERP asked us to watch."""
+    if claim.known and isinstance(answer, NotOurs) and answer.as_registered is not None:
+        return answer.as_registered
+    return answer
 
 
 def purpose_of(claim: Claimed, account: ConnectedAccount) -> Purpose:

@@ -9,8 +9,10 @@ from functools import partial
 from typing import Any
 
 from service.errors import Unavailable
+from service.fetch import ConnectedAccount
 from service.flow.judge import judge
-from service.flow.look import Look, SyncParts, first_ended, look
+from service.flow.look import Known, Look, SyncParts, first_ended, look
+from service.providers import LeavesAmountOpen
 from service.storage.due import Claimed
 from service.storage.unit_of_work import Work, unit_of_work
 
@@ -91,11 +93,26 @@ async def _starts(claims: Sequence[Claimed], work: Work, parts: SyncParts) -> li
     keys = [claim.key for claim in claims]
     owners = await work.requests.owners(keys)
     requests = await work.requests.find(keys)
-    known = {key: request.facts for key, request in requests.items()}
+    registered = await work.requests.registered_amounts(
+        key for key in keys if _leaves_amount_open(parts.accounts.get(key.account))
+    )
     return [
-        partial(look, claim, owner=owners.get(claim.key), known=known.get(claim.key), parts=parts)
+        partial(
+            look,
+            claim,
+            known=Known(
+                owners.get(claim.key),
+                requests[claim.key].facts if claim.key in requests else None,
+                registered.get(claim.key),
+            ),
+            parts=parts,
+        )
         for claim in claims
     ]
+
+
+def _leaves_amount_open(account: ConnectedAccount | None) -> bool:
+    return account is not None and isinstance(account.provider, LeavesAmountOpen)
 
 
 async def _record(looks: list[Look], parts: SyncParts) -> None:

@@ -59,6 +59,17 @@ class Provider(Protocol):
 
 
 @runtime_checkable
+class LeavesAmountOpen(Protocol):
+    """May leave to the payer how much to pay: when that is all, only who registered it knows."""
+
+    def read_registered(
+        self, kind: Kind, provider_id: str, known: Facts | None, registered: Money
+    ) -> Exchange[Answer]:
+        """Read like `read`, where the ERP registered an amount for this request alone."""
+        ...
+
+
+@runtime_checkable
 class SendsWebhooks(Protocol):
     """Calls us when something changed."""
 

@@ -6,6 +6,7 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 
+from service.domain.money import Money
 from service.domain.request import (
     Direction,
     Facts,
@@ -146,6 +147,32 @@ class RequestsTable:
             """,
             [list(column) for column in zip(*rows, strict=True)],
         )
+
+    async def registered_amounts(self, keys: Iterable[Key]) -> dict[Key, Money]:
+        """Return what the ERP registered for orders that these requests are alone in."""
+        listed = list(keys)
+        if not listed:
+            return {}
+        cursor = await self._connection.execute(
+            """
+            select r.account, r.kind, r.provider_id, o.amount, o.currency
+              from requests as r
+              join unnest(%b::text[], %b::text[], %b::text[])
+                   as k (account, kind, provider_id) using (account, kind, provider_id)
+              join orders as o on o.id = r.order_id and o.registered
+             where not exists (select from requests as other
+                                where other.order_id = o.id and other.id <> r.id)
+            """,
+            [
+                [key.account for key in listed],
+                [str(key.kind) for key in listed],
+                [key.provider_id for key in listed],
+            ],
+        )
+        return {
+            Key(account, Kind(kind), provider_id): Money(minor, currency)
+            for account, kind, provider_id, minor, currency in await cursor.fetchall()
+        }
 
     async def owners(self, keys: Iterable[Key]) -> dict[Key, Key]:
         """Return, for keys known to be part of a request, the key of that request."""

@@ -82,6 +82,16 @@ def test_without_news_of_money_only_the_table_allows_a_move(
         assert verdict.type == f"payment_request.{after}"
 
 
+@pytest.mark.parametrize(
+    ("asked", "verdict"), [(2 * AMOUNT, Transition), (AMOUNT, Contradiction), (1, Contradiction)]
+)
+def test_what_was_all_is_a_part_only_where_more_is_asked(asked: int, verdict: type) -> None:
+    before = facts(Status.PAID, final=True)
+    after = replace(before, status=Status.PART_PAID, final=False, amount=asked)
+
+    assert isinstance(advance(request(before), seen(after), lease_no=2), verdict)
+
+
 @pytest.mark.parametrize("before", Status)
 @pytest.mark.parametrize("after", [Status.ACCEPTED, Status.PROCESSING])
 def test_a_retry_leads_out_of_a_failure_for_good_and_out_of_nothing_else(

@@ -13,7 +13,7 @@ from service.domain.request import ObservedBy
 from service.domain.status import Status
 from service.errors import Unavailable
 from service.flow.judge import judge
-from service.flow.look import Look, look, purpose_of
+from service.flow.look import Known, Look, look, purpose_of
 from service.flow.register import register_request
 from service.flow.rest import UNREADABLE_MAX
 from service.storage.due import Claimed
@@ -45,10 +45,7 @@ async def claimed(world: World, limit: int = 50) -> list[Claimed]:
 async def looks_at(world: World, *numbers: int) -> list[Look]:
     """Claim and read orders, and record nothing."""
     await world.trigger(*numbers)
-    return [
-        await look(claim, owner=None, known=None, parts=world.parts)
-        for claim in await claimed(world)
-    ]
+    return [await look(claim, known=Known(), parts=world.parts) for claim in await claimed(world)]
 
 
 async def account_row(world: World) -> dict[str, object]:
@@ -426,7 +423,7 @@ async def test_without_discovery_an_unknown_id_is_read_on_its_small_budget_and_p
     (claim,) = await claimed(world)
     assert purpose_of(claim, world.account) == "discovery"
 
-    await judge([await look(claim, owner=None, known=None, parts=world.parts)], world.parts)
+    await judge([await look(claim, known=Known(), parts=world.parts)], world.parts)
 
     row = await world.due(1)
     assert (row["parked"], row["urgency"], row["done"]) == ("unregistered", 2, 1)

@@ -12,7 +12,7 @@ import pytest
 from service.domain.money import Money
 from service.domain.request import Key, Kind, ObservedBy
 from service.flow.judge import judge
-from service.flow.look import Look, look
+from service.flow.look import Known, Look, look
 from service.flow.register import register_order
 from service.storage.unit_of_work import unit_of_work
 from tests.flow.world import ACCOUNT, World, key_of, order, order_id, refund
@@ -322,7 +322,7 @@ async def looks_at(world: World, *keys: Key) -> list[Look]:
         for key in keys:
             await work.due.trigger([key], observed_by=ObservedBy.WEBHOOK, known=False)
         claims = await work.due.claim(50)
-    return [await look(claim, owner=None, known=None, parts=world.parts) for claim in claims]
+    return [await look(claim, known=Known(), parts=world.parts) for claim in claims]
 
 
 async def test_a_link_and_its_attempt_in_one_batch_are_one_request(world: World) -> None:

@@ -10,7 +10,7 @@ from service.domain.money import Money
 from service.domain.request import Key
 from service.errors import Conflict, Unavailable
 from service.flow.judge import judge
-from service.flow.look import Look, look
+from service.flow.look import Known, Look, look
 from service.flow.register import (
     RegisteredOrder,
     RegisteredRequest,
@@ -238,7 +238,7 @@ async def looks_at(world: World, numbers: Sequence[int]) -> list[Look]:
     async with unit_of_work(world.pool) as work:
         claims = await work.due.claim(len(numbers))
     claims.sort(key=lambda claim: claim.provider_id)
-    return [await look(claim, owner=None, known=None, parts=world.parts) for claim in claims]
+    return [await look(claim, known=Known(), parts=world.parts) for claim in claims]
 
 
 async def test_orders_and_reads_over_the_same_requests_never_fail_each_other(

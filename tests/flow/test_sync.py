@@ -10,7 +10,7 @@ import pytest
 
 from service.domain.request import BelongsTo, ObservedBy
 from service.flow.judge import judge
-from service.flow.look import Look, look
+from service.flow.look import Known, Look, look
 from service.flow.sync import sync_due
 from service.storage.due import CRASHES_MAX, SUSPICIOUS_CRASHES, Claimed
 from service.storage.unit_of_work import unit_of_work
@@ -23,7 +23,7 @@ async def claim(world: World, limit: int = 16) -> list[Claimed]:
 
 
 async def looked(world: World, claimed: Claimed) -> Look:
-    return await look(claimed, owner=None, known=None, parts=world.parts)
+    return await look(claimed, known=Known(), parts=world.parts)
 
 
 async def test_a_webhook_leads_to_one_read_and_the_erp_is_told(world: World) -> None:
@@ -363,7 +363,7 @@ async def test_a_known_part_is_passed_on_without_a_call(world: World) -> None:
     async with unit_of_work(world.pool) as work:
         owner = (await work.requests.owners([claimed.key]))[claimed.key]
 
-    seen = await look(claimed, owner=owner, known=None, parts=world.parts)
+    seen = await look(claimed, known=Known(owner), parts=world.parts)
 
     assert seen.answer == BelongsTo(owner.kind, order_id(1))
     assert world.provider.calls == []

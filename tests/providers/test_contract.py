@@ -92,7 +92,13 @@ def answer_to(provider: str, file: str, row: Row) -> object:
         answer, _ = run(exchange, responder(provider, file, row))
     except Unreadable:
         return Unreadable
-    return seen_in(answer) if isinstance(answer, Observation) else answer
+    match answer:
+        case Observation():
+            return seen_in(answer)
+        case NotOurs(reason=reason):
+            return NotOurs(reason)
+        case _:
+            return answer
 
 
 def seen_in(answer: Observation) -> Seen:

@@ -17,8 +17,11 @@ import httpx
 import psycopg
 import pytest
 
+from service.domain.money import Money
+from service.domain.request import Key, Kind
 from service.flow.look import SyncParts
 from service.flow.receive import receive
+from service.flow.register import register_order
 from service.flow.sync import sync_due
 from service.runtime import connect_accounts, open_runtime, plan_of
 from service.settings import Settings, parse
@@ -340,6 +343,31 @@ async def test_a_request_for_a_mandate_alone_is_set_aside_and_told_to_nobody(wor
 
     assert await world.rows("select provider_id, parked from due") == [(REQUEST, "no_payment_part")]
     assert await world.moves() == []
+
+
+async def test_a_request_for_a_mandate_alone_that_the_erp_registered_is_cancelled_once_fulfilled(
+    world: World,
+) -> None:
+    mandate_only = {"payment_request": None, "mandate_request": {"currency": "GBP"}, "links": {}}
+    world.wire.bodies = {HERE: billing_request(status="pending", **mandate_only)}
+    await register_order(
+        world.pool,
+        reference="INV-1",
+        amount=Money(12500, "GBP"),
+        requests=[Key("gc", Kind.BILLING_REQUEST, REQUEST)],
+        metadata={},
+        endpoints=[],
+        now=datetime.now(UTC),
+    )
+    await sync_due(world.parts, slots=4, bell=asyncio.Event())
+    world.wire.bodies = {HERE: billing_request(**mandate_only)}
+    await world.told(step("fulfilled"))
+
+    assert [move[0] for move in await world.moves()] == ["open", "cancelled"]
+    assert await world.rows("select final, attention from requests") == [
+        (True, ["no_payment_part"])
+    ]
+    assert await world.rows("select status from orders") == [("closed",)]
 
 
 async def test_a_payment_that_belongs_to_somebody_else_is_told_to_nobody(world: World) -> None:

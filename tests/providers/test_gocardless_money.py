@@ -95,9 +95,36 @@ def test_a_request_by_direct_debit_is_paid_only_once_its_payment_is() -> None:
     assert standing(payment("submitted"), asked=fallen_back)[0] is Status.PROCESSING
 
 
-@pytest.mark.parametrize("word", ["pending", "fulfilled", "brand_new"])
-def test_a_request_for_a_mandate_alone_is_none_of_ours(word: str) -> None:
-    body = billing_request(payment_request=None, status=word, links={})
+@pytest.mark.parametrize(
+    ("word", "registered"),
+    [
+        ("pending", (Status.OPEN, False)),
+        ("fulfilled", (Status.CANCELLED, True)),
+        ("cancelled", (Status.CANCELLED, True)),
+        ("brand_new", None),
+    ],
+)
+def test_a_request_for_a_mandate_alone_is_none_of_ours_and_cancelled_once_fulfilled_if_registered(
+    word: str, registered: tuple[Status, bool] | None
+) -> None:
+    mandate = {"currency": "GBP", "scheme": "bacs"}
+    body = billing_request(payment_request=None, mandate_request=mandate, status=word, links={})
+
+    answer = read(at_paths({HERE: body}))
+
+    assert isinstance(answer, NotOurs)
+    assert answer.reason == "no_payment_part"
+    if answer.as_registered is None:
+        assert registered is None
+    else:
+        shown = answer.as_registered.facts
+        assert (shown.status, shown.final) == registered
+        assert answer.as_registered.attention == {"no_payment_part"}
+
+
+@pytest.mark.parametrize("mandate", [None, {}, {"currency": 7}, {"currency": "XXXX"}])
+def test_of_a_mandate_without_a_currency_nothing_more_is_said(mandate: object) -> None:
+    body = billing_request(payment_request=None, mandate_request=mandate, links={})
 
     assert read(at_paths({HERE: body})) == NotOurs("no_payment_part")
 

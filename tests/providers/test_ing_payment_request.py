@@ -206,6 +206,35 @@ def test_what_was_asked_is_the_maximum_else_the_fixed_or_the_suggested_amount(
     assert seen(request(**changes)).facts.amount == asked
 
 
+@pytest.mark.parametrize(
+    ("maximum", "registered", "asked"),
+    [
+        (None, Money(6000, "EUR"), 6000),
+        (None, Money(6000, "USD"), 5000),
+        (euros(70), Money(6000, "EUR"), 7000),
+    ],
+)
+def test_what_the_erp_registered_takes_the_place_of_what_is_suggested(
+    maximum: dict[str, Any] | None, registered: Money, asked: int
+) -> None:
+    body = request(fixedAmount=None, variableAmount=VARIABLE, maximumReceivableAmount=maximum)
+    reading = ing().read_registered(Kind.PAYMENT_REQUEST, REQUEST, None, registered)
+
+    answer, _ = run(reading, at_paths({HERE: body, f"{HERE}/payments": {"payments": []}}))
+
+    assert isinstance(answer, Observation)
+    assert answer.facts.amount == asked
+
+
+def test_what_the_erp_registered_changes_no_fixed_amount() -> None:
+    reading = ing().read_registered(Kind.PAYMENT_REQUEST, REQUEST, None, Money(1, "EUR"))
+
+    answer, _ = run(reading, at_paths({HERE: request(), f"{HERE}/payments": {"payments": []}}))
+
+    assert isinstance(answer, Observation)
+    assert answer.facts.amount == 12495
+
+
 def test_an_amount_left_to_the_payers_is_paid_once_a_maximum_is_reached() -> None:
     free = {
         "fixedAmount": None,

@@ -31,6 +31,7 @@ from service.providers.gocardless.shapes import (
     BillingRequest,
     EventItem,
     Payment,
+    PaymentPart,
     is_id,
     shaped,
 )
@@ -56,6 +57,8 @@ REFERENCE_CHARACTERS_MAX: Final = 200
 
 BILLING_REQUEST_WORDS: Final = words_of("gocardless", "billing_request")
 PAYMENT_WORDS: Final = words_of("gocardless", "payment")
+# Why a request for a mandate alone is none of ours, and what who registered it is to look at.
+NO_PAYMENT_PART: Final = "no_payment_part"
 _SIGNATURE = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -114,7 +117,7 @@ class GoCardless:
         raw, asked = yield from self._billing_request(provider_id)
         part = asked.payment_request
         if part is None:
-            return NotOurs("no_payment_part")
+            return NotOurs(NO_PAYMENT_PART, self._as_registered(asked))
         payment_id = asked.payment_id
         payment = (yield from self._payment(payment_id, known)) if payment_id else None
         word = payment.status if payment else asked.status
@@ -138,6 +141,24 @@ class GoCardless:
             # What events have a say in, no list shows.
             listing=None if past else _listing(asked, payment),
             retried=payment is not None and is_retried(status, known),
+        )
+
+    def _as_registered(self, asked: BillingRequest) -> Observation | None:
+        """Return what a request for nothing but a mandate is to an ERP that registered it.
+
+        None where nothing can be said of it. Source: STATUSES.md, section 2, point 3.
+        """
+        currency = asked.mandate_request and asked.mandate_request.known_currency
+        status = self._billing_request_words.get(asked.status)
+        if not currency or status is None:
+            return None
+        status = Status.CANCELLED if asked.status == "fulfilled" else status
+        return Observation(
+            without_payment(PaymentPart(None, currency), asked.status, status),
+            version=None,
+            reference=None,
+            occurred_at=None,
+            attention=frozenset({NO_PAYMENT_PART}),
         )
 
     def list_page(self, since: datetime, until: datetime, cursor: str | None) -> Exchange[Page]:

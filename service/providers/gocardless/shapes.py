@@ -48,12 +48,24 @@ class BillingRequestLinks(msgspec.Struct, frozen=True):
     payment_request_payment: str | None = None
 
 
+class MandatePart(msgspec.Struct, frozen=True):
+    """The part that asks for a mandate; its currency counts only where nothing else is asked."""
+
+    currency: object = None
+
+    @property
+    def known_currency(self) -> str | None:
+        currency = self.currency
+        return currency if isinstance(currency, str) and currency in EXPONENTS else None
+
+
 class BillingRequest(msgspec.Struct, frozen=True):
     """What a payer is asked with. payment_request is null where only a mandate is asked for."""
 
     id: str
     status: Word
     payment_request: PaymentPart | None
+    mandate_request: MandatePart | None = None
     links: BillingRequestLinks | None = None
     created_at: object = None
 

@@ -76,7 +76,7 @@ class IngKeys(Section):
 
 
 class IngPaymentRequest:
-    """Implements Provider, NeedsSession, ChecksOrders, LagsBehind and ChecksAccount."""
+    """Implements Provider, NeedsSession, LeavesAmountOpen, LagsBehind and two that check."""
 
     kinds = frozenset({Kind.PAYMENT_REQUEST})
     body_bytes_max = 0  # nothing calls us
@@ -132,6 +132,16 @@ class IngPaymentRequest:
         return httpx.Request(request.method, request.url, headers=headers, content=request.content)
 
     def read(self, kind: Kind, provider_id: str, known: Facts | None) -> Exchange[Answer]:
+        return self._read(kind, provider_id, known, None)
+
+    def read_registered(
+        self, kind: Kind, provider_id: str, known: Facts | None, registered: Money
+    ) -> Exchange[Answer]:
+        return self._read(kind, provider_id, known, registered)
+
+    def _read(
+        self, kind: Kind, provider_id: str, known: Facts | None, registered: Money | None
+    ) -> Exchange[Answer]:
         """Read a request, then its payments: what lands in between counts as well."""
         if not self.knows(kind, provider_id):
             raise Unreadable("not the id of a payment request")
@@ -139,6 +149,8 @@ class IngPaymentRequest:
         request = shaped(raw, PaymentRequest)
         if request.id != provider_id:
             raise Unreadable("answer for another payment request")
+        if registered is not None:
+            request = request.expecting(registered)
         if request.status not in self._words:
             return Unmapped(request.status)
         said = self._words[request.status]

@@ -92,6 +92,15 @@ class PaymentRequest(msgspec.Struct, frozen=True, rename="camel"):
             return self.variable_amount.cents
         raise Unreadable("a payment request without amount")
 
+    def expecting(self, registered: Money) -> "PaymentRequest":
+        """Return the request with what the ERP registered in the place of what is suggested."""
+        if self.variable_amount is None or registered.currency != CURRENCY:
+            return self
+        expected = msgspec.structs.replace(
+            self.variable_amount, suggested_value=Decimal(registered.decimal)
+        )
+        return msgspec.structs.replace(self, variable_amount=expected)
+
     @property
     def is_unlimited(self) -> bool:
         """Whether no sum and no number of payments ends it, so that somebody has to close it."""
