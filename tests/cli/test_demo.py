@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ from service.cli.demo_checks import (
 )
 from service.cli.demo_plan import (
     BREAKS,
+    INTRODUCTIONS,
     NO_REQUESTS,
     UNTOLD,
     Introduction,
@@ -133,15 +135,18 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subpr
 
 
 def test_a_demo_ends_well_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    demo = start_demo(tmp_path, "--orders", "12", "--json")
+    demo = start_demo(tmp_path, "--orders", "40", "--json")
 
     report, said = demo.communicate(timeout=SECONDS_MAX)
 
     shown = json.loads(report)
     assert (demo.returncode, shown["ok"]) == (0, True), said
-    assert (shown["orders"], shown["requests"], shown["drift"]) == (12, 12, 0)
+    played = Counter({PlannedRequest(*name.split(".")): n for name, n in shown["stories"].items()})
+    assert {request.provider for request in played} == set(INTRODUCTIONS)
+    assert shown["requests"] == sum(played[each] for each in played if each not in NO_REQUESTS)
+    assert (shown["orders"], shown["drift"]) == (40, 0)
     assert all(check["ok"] for check in shown["checks"].values())
-    assert shown["notifications"] == shown["checks"]["each_notification_once"]["at_erp"] >= 24
+    assert shown["notifications"] == shown["checks"]["each_notification_once"]["at_erp"] >= 80
     assert list(tmp_path.iterdir()) == []
 
 

@@ -309,9 +309,10 @@ async def test_an_account_shows_its_health(pool: Pool) -> None:
         granted_at=[now - timedelta(seconds=5), now], granted_calls=[5, 3],
     )  # fmt: skip
     await insert_event(pool, "1", "a")
-    await insert(
-        pool, "due", account="ginger-nl", kind="order", provider_id="a", parked="not_found"
-    )
+    for provider_id, parked in (("a", "not_found"), ("b", "part_of_another")):
+        await insert(
+            pool, "due", account="ginger-nl", kind="order", provider_id=provider_id, parked=parked
+        )
 
     (shown,) = await list_accounts(pool, [GINGER])
 

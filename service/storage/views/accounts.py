@@ -31,7 +31,8 @@ _ACCOUNTS = f"""
     select name, coalesce(state, 'ok') as state, reason, last_read_at,
            (select max(received_at) from events where events.account = name) as last_event_at,
            {_COMPLETE_UP_TO} as complete_up_to,
-           (select count(*) from due where due.account = name and parked is not null) as parked,
+           (select count(*) from due where due.account = name
+               and parked is not null and parked <> 'part_of_another') as parked,
            (select coalesce(sum(calls), 0)
               from budgets, unnest(granted_at, granted_calls) as granted (at, calls)
              where budgets.credential = chosen.credential and share = 'all'

@@ -10,7 +10,8 @@ from service.telemetry.metrics import Gauge
 
 _DUE = """
     select name as account, state,
-           (select count(*) from due where account = name and parked is not null) as parked,
+           (select count(*) from due where account = name
+               and parked is not null and parked <> 'part_of_another') as parked,
            coalesce(waiting, 0) as waiting, coalesce(oldest_seconds, 0) as oldest_seconds
       from accounts
       left join (select account, count(*) as waiting,
