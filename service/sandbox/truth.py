@@ -8,6 +8,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from service.sandbox.ledger import PaymentRequest
+
 
 class Truth(Struct, kw_only=True):
     """The canonical outcome of a request; amounts are minor units of its currency.
@@ -28,3 +30,33 @@ class Truth(Struct, kw_only=True):
     booked: int
     final: bool
     direction: Literal["in", "out"] = "in"
+
+
+def truth_about(
+    request: PaymentRequest,
+    account: str,
+    *,
+    status: str,
+    final: bool,
+    received: int,
+    refunded: int = 0,
+    taken_back: int = 0,
+    booked: int = 0,
+    direction: Literal["in", "out"] = "in",
+) -> Truth:
+    """Return the truth about a request that an account's ledger comes to."""
+    return Truth(
+        account=account,
+        kind=request.kind,
+        provider_id=request.id,
+        reference=request.reference,
+        currency=request.currency,
+        amount=request.amount,
+        status=status,
+        received=received,
+        refunded=refunded,
+        taken_back=taken_back,
+        booked=booked,
+        final=final,
+        direction=direction,
+    )

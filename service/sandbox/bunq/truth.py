@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from service.sandbox.bunq.happenings import What, answer_in
 from service.sandbox.ledger import PaymentRequest, total
-from service.sandbox.truth import Truth
+from service.sandbox.truth import Truth, truth_about
 
 WITHOUT_MONEY: Mapping[StrEnum, str] = {
     What.REJECTED: "rejected",
@@ -27,19 +27,14 @@ def truth_of(request: PaymentRequest, *, account: str) -> Truth:
     received = total(request.entries, What.RECEIVED) + request.unseen
     refunded = total(request.entries, What.REFUNDED)
     status = _status(request, received, refunded)
-    return Truth(
-        account=account,
-        kind=request.kind,
-        provider_id=request.id,
-        reference=request.reference,
-        currency=request.currency,
-        amount=request.amount,
+    return truth_about(
+        request,
+        account,
         status=status,
+        final=status != "open",
         received=received,
         refunded=refunded,
-        taken_back=0,
         booked=received,
-        final=status != "open",
     )
 
 

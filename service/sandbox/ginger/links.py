@@ -13,7 +13,7 @@ from service.sandbox.ginger.orders import order_word
 from service.sandbox.ginger.transactions import stamp
 from service.sandbox.ledger import Entry, Json, PaymentRequest, total
 from service.sandbox.story import Beat
-from service.sandbox.truth import Truth
+from service.sandbox.truth import Truth, truth_about
 
 ATTEMPTS_MAX = 25  # source: section 12
 
@@ -182,19 +182,14 @@ def truth_of_link(link: PaymentLink, *, account: str) -> Truth:
         status, final = ended.pop(), not is_open
     else:
         status, final = ("authorising" if is_open else "open"), False
-    return Truth(
-        account=account,
-        kind=link.kind,
-        provider_id=link.id,
-        reference=link.reference,
-        currency=link.currency,
-        amount=link.amount,
+    return truth_about(
+        link,
+        account,
         status=status,
+        final=final,
         received=received,
         refunded=refunded,
         taken_back=taken_back,
-        booked=0,
-        final=final,
     )
 
 

@@ -19,7 +19,7 @@ from service.sandbox.ginger.happenings import (
     reserved,
 )
 from service.sandbox.ledger import Entry, PaymentRequest, total
-from service.sandbox.truth import Truth
+from service.sandbox.truth import Truth, truth_about
 
 
 def truth_of(order: PaymentRequest, *, account: str) -> Truth:
@@ -29,19 +29,14 @@ def truth_of(order: PaymentRequest, *, account: str) -> Truth:
     taken_back = total(entries, What.CHARGED_BACK, What.REVERSED)
     refunded = total(entries, What.REFUNDED) + taken_back
     status, final = _standing(entries, order.amount, received, refunded)
-    return Truth(
-        account=account,
-        kind=order.kind,
-        provider_id=order.id,
-        reference=order.reference,
-        currency=order.currency,
-        amount=order.amount,
+    return truth_about(
+        order,
+        account,
         status=status,
+        final=final,
         received=received,
         refunded=refunded,
         taken_back=taken_back,
-        booked=0,
-        final=final,
     )
 
 

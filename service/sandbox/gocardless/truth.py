@@ -15,7 +15,7 @@ from service.sandbox.gocardless.happenings import (
     happened,
 )
 from service.sandbox.ledger import Entry
-from service.sandbox.truth import Truth
+from service.sandbox.truth import Truth, truth_about
 
 PAYMENT_STEPS = {
     What.PROPOSED: ("authorising", False),
@@ -55,19 +55,15 @@ def truth_of(request: BillingRequest, *, account: str) -> Truth | None:
     booked = came if happened(entries, What.PAID_OUT) else 0
     received = came + request.unseen
     status, final = _standing(request, received, refunded, booked)
-    return Truth(
-        account=account,
-        kind=request.kind,
-        provider_id=request.id,
-        reference=request.reference,
-        currency=request.currency,
-        amount=request.amount,
+    return truth_about(
+        request,
+        account,
         status=status,
+        final=final,
         received=received,
         refunded=refunded,
         taken_back=taken_back,
         booked=booked,
-        final=final,
     )
 
 

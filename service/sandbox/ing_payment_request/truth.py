@@ -3,10 +3,12 @@
 Source: STATUSES.md, sections 1 and 2 (column "ING payment request").
 """
 
+from msgspec.structs import replace
+
 from service.sandbox.ing_payment_request.happenings import End, What, end_of, payments_in
 from service.sandbox.ing_payment_request.terms import Terms
 from service.sandbox.ledger import PaymentRequest, total
-from service.sandbox.truth import Truth
+from service.sandbox.truth import Truth, truth_about
 
 
 def truth_of(request: PaymentRequest, terms: Terms, *, account: str) -> Truth:
@@ -16,20 +18,14 @@ def truth_of(request: PaymentRequest, terms: Terms, *, account: str) -> Truth:
     """
     received = total(payments_in(request.entries), What.PAID) + request.unseen
     status, final = _standing(request, terms, received)
-    return Truth(
-        account=account,
-        kind=request.kind,
-        provider_id=request.id,
-        reference=request.reference,
-        currency=request.currency,
-        amount=terms.asked or None,
+    truth = truth_about(
+        request,
+        account,
         status=status,
-        received=received,
-        refunded=0,
-        taken_back=0,
-        booked=0,
         final=final,
+        received=received,
     )
+    return replace(truth, amount=terms.asked or None)
 
 
 def _standing(request: PaymentRequest, terms: Terms, received: int) -> tuple[str, bool]:

@@ -6,7 +6,7 @@ Source: STATUSES.md, sections 1 and 2 (column "payment_requests_v2", and point 6
 from service.sandbox.ledger import total
 from service.sandbox.payment_requests_v2.happenings import ENDS, What, newest_of, news_of
 from service.sandbox.payment_requests_v2.orders import PaymentOrder
-from service.sandbox.truth import Truth
+from service.sandbox.truth import Truth, truth_about
 
 # Of transfers without money: the refusal that says most, the step that is furthest behind.
 REFUSED = {What.FAILED: "failed", What.REJECTED: "rejected", What.CANCELLED: "cancelled"}
@@ -30,19 +30,15 @@ def truth_of(order: PaymentOrder, *, account: str) -> Truth:
     refunded = total(entries, What.RETURNED)
     arrived = [key for key in own if newest_of(order.entries, key) is What.BOOKED]
     status, final = _standing(order, received, refunded)
-    return Truth(
-        account=account,
-        kind=order.kind,
-        provider_id=order.id,
-        reference=None,
-        currency=order.currency,
-        amount=order.amount,
+    return truth_about(
+        order,
+        account,
         status=status,
+        final=final,
         received=received,
         refunded=refunded,
         taken_back=refunded,
         booked=sum(order.transfers[key].amount for key in arrived),
-        final=final,
         direction="out",
     )
 
