@@ -9,7 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -28,7 +28,7 @@ from service.domain.request import (
     Related,
 )
 from service.domain.status import Status
-from service.fetch import ConnectedAccount, Purpose
+from service.fetch import ConnectedAccount
 from service.flow.look import SyncParts
 from service.flow.sweep import sweep
 from service.flow.sync import sync_due
@@ -39,6 +39,7 @@ from service.storage.database import Pool
 from service.storage.unit_of_work import unit_of_work
 from service.wire import Wire
 from tests.builders import facts
+from tests.flow.parts import parts_of
 
 ACCOUNT = "northpay"
 KIND = Kind.PAYMENT_REQUEST
@@ -231,10 +232,6 @@ _MOMENTS = {
 }
 
 
-async def unlimited(account: ConnectedAccount, purpose: Purpose) -> None:
-    """Draw from a budget that never ends."""
-
-
 @asynccontextmanager
 async def north_world_on(
     pool: Pool, *, entries_per_page: int = 100, limit: Rate | None = None
@@ -246,19 +243,7 @@ async def north_world_on(
         Northpay(shelf, entries_per_page=entries_per_page),
         limit or Rate(100, 1.0),
     )
-    parts = SyncParts(
-        pool=pool,
-        accounts={ACCOUNT: account},
-        endpoints=[],
-        plan=PLAN,
-        wire=shelf,
-        draw=unlimited,
-        answered=unlimited,
-        now=lambda: datetime.now(UTC),
-        outbox_filled=lambda: None,
-        recorded=lambda: None,
-        stopping=asyncio.Event(),
-    )
+    parts = parts_of(pool, {ACCOUNT: account}, shelf, PLAN)
     async with unit_of_work(pool) as work:
         await ensure_accounts(work.connection, [(ACCOUNT, "northpay")], end_pauses=False)
     yield NorthWorld(pool, shelf, parts)

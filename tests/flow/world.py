@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from psycopg.rows import dict_row
 
 from service.budget import CallBudget
 from service.domain.request import Key, Kind, ObservedBy, PaymentRequest
-from service.fetch import ConnectedAccount, Purpose
+from service.fetch import ConnectedAccount
 from service.flow.look import SyncParts
 from service.flow.sync import sync_due
 from service.runtime import connect_accounts, plan_of
@@ -29,6 +28,7 @@ from service.storage.database import Pool
 from service.storage.deliveries import Deliveries
 from service.storage.unit_of_work import unit_of_work
 from service.wire import Wire
+from tests.flow.parts import parts_of
 
 RECORDED = Path(__file__).parents[1] / "providers" / "recorded" / "ginger"
 ACCOUNT = "ginger-nl"
@@ -213,10 +213,6 @@ class World:
         return replace(self, parts=replace(self.parts, draw=budget.draw, answered=budget.answered))
 
 
-async def unlimited(account: ConnectedAccount, purpose: Purpose) -> None:
-    """Draw from a budget that never ends."""
-
-
 def settings_of(**account: object) -> Settings:
     """Two Ginger accounts, the second of which does not discover, and one endpoint."""
     ginger = {"provider": "ginger", "api_base": "https://ginger.test", "api_key": "secret"}
@@ -241,18 +237,8 @@ async def world_on(pool: Pool, **account: object) -> AsyncIterator[World]:
     """Lend a world on an empty database; account holds keys for the first account."""
     settings = settings_of(**account)
     provider = Provider()
-    parts = SyncParts(
-        pool=pool,
-        accounts=connect_accounts(settings),
-        endpoints=settings.endpoints,
-        plan=plan_of(settings),
-        wire=provider,
-        draw=unlimited,
-        answered=unlimited,
-        now=lambda: datetime.now(UTC),
-        outbox_filled=lambda: None,
-        recorded=lambda: None,
-        stopping=asyncio.Event(),
+    parts = parts_of(
+        pool, connect_accounts(settings), provider, plan_of(settings), endpoints=settings.endpoints
     )
     async with unit_of_work(pool) as work:
         await ensure_accounts(

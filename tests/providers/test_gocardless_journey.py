@@ -5,7 +5,6 @@ Only the provider's answers are written down here. Source: fact sheet gocardless
 
 import asyncio
 import json
-import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,11 +29,9 @@ from service.storage.database import Pool
 from service.storage.event_writer import EventWriter
 from service.storage.unit_of_work import unit_of_work
 from service.web.app import create_app
-from service.wire import Wire
 from tests.emptied import emptied as emptied
 from tests.emptied import shared_url as shared_url
-from tests.flow.world import unlimited
-from tests.providers.exchange import at_paths
+from tests.flow.parts import Answers, parts_of
 from tests.providers.gocardless_bodies import (
     HERE,
     PAID_BY,
@@ -155,26 +152,6 @@ def test_strange_headers_are_answered_498(
 # From the event to the record
 
 
-class Answers(Wire):
-    """Answers by path and query; 404 elsewhere."""
-
-    def __init__(self) -> None:
-        super().__init__(check_addresses=False)
-        self.bodies: dict[str, object] = {}
-
-    async def send(
-        self,
-        request: httpx.Request,
-        *,
-        total_seconds: float,
-        body_bytes_max: int,
-        truncate: bool = False,
-        tls: ssl.SSLContext | None = None,
-    ) -> httpx.Response:
-        body = at_paths(self.bodies)(request)
-        return httpx.Response(404 if body is None else 200, content=body or b"", request=request)
-
-
 @dataclass
 class World:
     pool: Pool
@@ -226,18 +203,8 @@ class World:
 async def world(emptied: Pool, shared_url: str) -> AsyncIterator[World]:
     settings = settings_of("postgresql://elsewhere/")
     wire = Answers()
-    parts = SyncParts(
-        pool=emptied,
-        accounts=connect_accounts(settings),
-        endpoints=settings.endpoints,
-        plan=plan_of(settings),
-        wire=wire,
-        draw=unlimited,
-        answered=unlimited,
-        now=lambda: datetime.now(UTC),
-        outbox_filled=lambda: None,
-        recorded=lambda: None,
-        stopping=asyncio.Event(),
+    parts = parts_of(
+        emptied, connect_accounts(settings), wire, plan_of(settings), endpoints=settings.endpoints
     )
     async with unit_of_work(emptied) as work:
         await ensure_accounts(work.connection, [("gc", "gocardless")], end_pauses=False)

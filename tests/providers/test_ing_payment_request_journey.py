@@ -6,13 +6,11 @@ section 2, point 4.
 
 import asyncio
 import json
-import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from service.domain.money import Money
@@ -26,11 +24,9 @@ from service.settings import Rate, Settings, parse
 from service.storage.accounts import ensure_accounts
 from service.storage.database import Pool
 from service.storage.unit_of_work import unit_of_work
-from service.wire import Wire
 from tests.emptied import emptied as emptied
 from tests.emptied import shared_url as shared_url
-from tests.flow.world import unlimited
-from tests.providers.exchange import at_paths
+from tests.flow.parts import Answers, parts_of
 from tests.providers.ing_payment_request_bodies import (
     HERE,
     REQUEST,
@@ -53,26 +49,6 @@ def settings() -> Settings:
         "tls_key_file": "tls.pem",
     }
     return parse({"account": [account]}, source="test", environ={}, base=Path())
-
-
-class Answers(Wire):
-    """Answers by path."""
-
-    def __init__(self) -> None:
-        super().__init__(check_addresses=False)
-        self.bodies: dict[str, Any] = {}
-
-    async def send(
-        self,
-        request: httpx.Request,
-        *,
-        total_seconds: float,
-        body_bytes_max: int,
-        truncate: bool = False,
-        tls: ssl.SSLContext | None = None,
-    ) -> httpx.Response:
-        body = at_paths(self.bodies)(request)
-        return httpx.Response(404 if body is None else 200, content=body or b"", request=request)
 
 
 @dataclass
@@ -126,19 +102,7 @@ async def world(emptied: Pool) -> World:
     configured = settings()
     account = ConnectedAccount("ing", configured.accounts[0], ing(), Rate(100, 1.0))
     wire = Answers()
-    parts = SyncParts(
-        pool=emptied,
-        accounts={"ing": account},
-        endpoints=[],
-        plan=plan_of(configured),
-        wire=wire,
-        draw=unlimited,
-        answered=unlimited,
-        now=lambda: datetime.now(UTC),
-        outbox_filled=lambda: None,
-        recorded=lambda: None,
-        stopping=asyncio.Event(),
-    )
+    parts = parts_of(emptied, {"ing": account}, wire, plan_of(configured))
     async with unit_of_work(emptied) as work:
         await ensure_accounts(work.connection, [("ing", "ing_payment_request")], end_pauses=False)
     return World(emptied, wire, parts)
