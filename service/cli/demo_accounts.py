@@ -4,19 +4,15 @@ import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
     PublicFormat,
 )
-from cryptography.x509.oid import NameOID
 
 from service.cli.configuration import write_owner_only
 
@@ -114,28 +110,15 @@ def _bunq(_folder: Path, sandbox_url: str) -> DemoAccount:
 
 
 def _ing(folder: Path, sandbox_url: str) -> DemoAccount:
-    client_id = secrets.token_hex(16)
-    tls_key, signing_key = (generate_private_key(65537, 2048) for _ in range(2))
-    files = {
-        "ing-tls.pem": _self_signed(tls_key),
-        "ing-tls.key": _private(tls_key),
-        "ing-sign.key": _private(signing_key),
-    }
-    for name, text in files.items():
-        write_owner_only(folder / name, text, replace=False)
-    public_key = signing_key.public_key().public_bytes(
-        Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
-    )
+    client_id, key = secrets.token_hex(16), generate_private_key(65537, 2048)
+    text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    file = folder / "ing-sign.key"
+    write_owner_only(file, text, replace=False)
+    public_key = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return DemoAccount(
         "ing-demo",
         "ing_payment_request",
-        table={
-            "api_base": sandbox_url,
-            "client_id": client_id,
-            "tls_certificate_file": str(folder / "ing-tls.pem"),
-            "tls_key_file": str(folder / "ing-tls.key"),
-            "signing_key_file": str(folder / "ing-sign.key"),
-        },
+        table={"api_base": sandbox_url, "client_id": client_id, "signing_key_file": str(file)},
         settings={"client_id": client_id, "signing_public_key": public_key.decode()},
         calls=False,
     )
@@ -155,24 +138,3 @@ def _payment_requests_v2(folder: Path, sandbox_url: str) -> DemoAccount:
         settings={"api_token": token, "client_account_id": 123},
         calls=False,
     )
-
-
-def _private(key: RSAPrivateKey) -> str:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-
-
-def _self_signed(key: RSAPrivateKey) -> str:
-    """Return a certificate to show at the door; the sandbox speaks plain HTTP and sees none."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "settled demo")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, SHA256())
-    )
-    return certificate.public_bytes(Encoding.PEM).decode()

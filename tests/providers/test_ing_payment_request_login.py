@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from service.errors import Misconfigured, Unreadable
 from service.providers import AccountContext, HasList, NeedsSession, SendsWebhooks, Session
 from service.providers.ing_payment_request import IngKeys, IngPaymentRequest
-from service.settings import Secret, parse
+from service.settings import Expected, Secret, parse
 from tests.providers.exchange import always, run
 from tests.providers.ing_payment_request_bodies import (
     BEARER,
@@ -197,3 +197,29 @@ def test_a_client_id_that_fits_no_header_stops_the_start() -> None:
 def test_it_is_polled_because_no_webhook_ever_comes_and_there_is_no_list() -> None:
     assert isinstance(ing(), NeedsSession)
     assert not isinstance(ing(), SendsWebhooks | HasList)
+
+
+# The certificate (section 3)
+
+
+@pytest.mark.parametrize("missing", ["tls_certificate_file", "tls_key_file"])
+def test_over_https_both_files_of_the_certificate_are_asked_for(missing: str) -> None:
+    files: dict[str, Any] = {
+        "tls_certificate_file": Path("tls.pem"),
+        "tls_key_file": Path("tls.key"),
+    }
+
+    with pytest.raises(Expected, match="client certificate"):
+        IngKeys(api_base="https://api.ing.com", client_id=Secret("c"), **files | {missing: None})
+
+
+def test_without_https_nobody_sees_a_certificate_and_none_is_asked_for() -> None:
+    bare = IngKeys(api_base="http://127.0.0.1:9000", client_id=Secret("c"))
+    named = IngKeys(
+        api_base="http://127.0.0.1:9000",
+        client_id=Secret("c"),
+        tls_certificate_file=Path("tls.pem"),
+        tls_key_file=Path("tls.key"),
+    )
+
+    assert (bare.certificate, named.certificate) == (None, None)

@@ -49,18 +49,23 @@ class IngKeys(Section):
     """The account's own keys.
 
     With signing_key every call carries an HTTP signature; without it the client certificate
-    alone shows that it is us. Source: section 4.2.
+    alone shows that it is us. Only a fake ING without https, which nobody can show a certificate
+    to, does without one. Source: section 4.2.
     """
 
     api_base: str
     client_id: Secret
-    tls_certificate_file: Path
-    tls_key_file: Path
+    tls_certificate_file: Path | None = None
+    tls_key_file: Path | None = None
     signing_key: Secret | None = None
 
     def __post_init__(self) -> None:
         if not _CLIENT_ID.fullmatch(self.client_id.reveal()):
             raise Expected("letters, digits, -, ., _ and ~", at="client_id")
+        if self.is_https:
+            for key in ("tls_certificate_file", "tls_key_file"):
+                if getattr(self, key) is None:
+                    raise Expected("a file: ING wants to see a client certificate", at=key)
         if self.signing_key is None:
             return
         try:
@@ -70,8 +75,14 @@ class IngKeys(Section):
             raise wanted from None
 
     @property
-    def certificate(self) -> tuple[Path, Path]:
-        """The files of the client certificate and of its key."""
+    def is_https(self) -> bool:
+        return not self.api_base.startswith("http://")
+
+    @property
+    def certificate(self) -> tuple[Path, Path] | None:
+        """The files of the client certificate and of its key, None where none can be shown."""
+        if not self.is_https or self.tls_certificate_file is None or self.tls_key_file is None:
+            return None
         return self.tls_certificate_file, self.tls_key_file
 
 
