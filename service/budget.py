@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from service.errors import NotAllowedYet
 from service.fetch import ConnectedAccount, Purpose
 from service.settings import Account, Rate, Secret
-from service.storage.accounts import Share, draw_calls, resume_accounts
+from service.storage.accounts import Share, draw_calls, note_read, resume_accounts
 from service.storage.database import Pool
 from service.storage.unit_of_work import connected
 
@@ -37,6 +37,9 @@ SLICES = 10
 # Calls in hand are used or forgotten within the time of a slice, at most a second: no worker
 # hoards.
 KEPT_SECONDS_MAX = 1.0
+
+# When an account was last read is a sign of life for people: it may be this old.
+READ_NOTED_SECONDS = 5.0
 
 
 @dataclass
@@ -65,6 +68,7 @@ class CallBudget:
         self._pool = pool
         self._calls: dict[tuple[str, Purpose], _Purse] = {}
         self._permits: dict[str, _Purse] = {}
+        self._read_noted: dict[str, float] = {}  # monotonic, by account
 
     async def draw(self, account: ConnectedAccount, purpose: Purpose) -> None:
         """Take one call from the account's budget.
@@ -86,10 +90,15 @@ class CallBudget:
     async def answered(self, account: ConnectedAccount, purpose: Purpose) -> None:
         """Say that the provider knows what was asked for.
 
-        Gives the permit of a discovery back, and ends a pause that has run out.
+        Gives the permit of a discovery back, ends a pause that has run out, and notes now and
+        then that the account was read.
         """
         if purpose == "discovery":
             _put_back(self._permits_of(account), account.limit)
+        if time.monotonic() >= self._read_noted.get(account.name, 0.0) + READ_NOTED_SECONDS:
+            self._read_noted[account.name] = time.monotonic()
+            async with connected(self._pool) as connection:
+                await note_read(connection, account.name)
         purses = [purse for (key, _), purse in self._calls.items() if key == account.budget]
         purses.append(self._permits_of(account))
         if any(purse.on_probation for purse in purses):

@@ -127,6 +127,20 @@ async def test_discoveries_that_prove_genuine_go_on(emptied: Pool) -> None:
         await budget.answered(account, "discovery")
 
 
+async def test_a_good_answer_is_noted_for_people_and_not_each_of_many(emptied: Pool) -> None:
+    account, budget = await account_with("20/h", emptied), CallBudget(emptied)
+    noted = []
+    for _ in range(3):
+        await budget.answered(account, "told")
+        async with connected(emptied) as connection:
+            cursor = await connection.execute("select last_read_at from accounts")
+            noted.append(await cursor.fetchone())
+
+    assert noted[0] is not None
+    assert noted[0][0] is not None
+    assert noted == [noted[0]] * 3
+
+
 async def test_after_a_pause_one_process_tries_once_and_its_answer_frees_all(
     emptied: Pool,
 ) -> None:

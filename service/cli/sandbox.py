@@ -53,9 +53,17 @@ def sandbox(listen: str, config: Path | None) -> None:
 @click.argument("story")
 @click.option("--sandbox-url", default=SANDBOX_URL, show_default=True)
 @click.option("--request", "provider_id", help="Play it on this request, by the provider's id.")
+@click.option("--reference", help="The ERP's reference; a new one unless given.")
+@click.option("--amount", type=click.IntRange(1), help="In minor units; 4000 unless given.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def trigger(
-    account: str, story: str, sandbox_url: str, provider_id: str | None, as_json: bool
+    account: str,
+    story: str,
+    sandbox_url: str,
+    provider_id: str | None,
+    reference: str | None,
+    amount: int | None,
+    as_json: bool,
 ) -> None:
     """Play STORY for ACCOUNT in the sandbox: paid, expired, refund, chargeback, ...
 
@@ -66,7 +74,8 @@ def trigger(
     import httpx
 
     path = f"/sandbox/accounts/{quote(account, safe='')}/stories/{quote(story, safe='')}"
-    body = {} if provider_id is None else {"provider_id": provider_id}
+    asked = {"provider_id": provider_id, "reference": reference, "amount": amount}
+    body = {name: value for name, value in asked.items() if value is not None}
     try:
         answer = httpx.post(sandbox_url.rstrip("/") + path, json=body, timeout=10)
     except (httpx.TransportError, httpx.InvalidURL) as error:

@@ -68,10 +68,12 @@ async def _sweep_one(
     """Sweep an account's list, then walk through the one that shows statuses."""
     found = 0
     if isinstance(account.provider, HasList):
-        claim = partial(_claim, account, parts, every, lookback)
+        length_max = account.provider.window_max
+        claim = partial(_claim, account, parts, every, lookback, length_max)
         while (window := await claim()) is not None:
             found += await _look_through(window, account, account.provider, parts)
-            if not window.is_catching_up:
+            is_catching_up = length_max is not None and window.length >= length_max
+            if not is_catching_up:
                 break
     if isinstance(account.provider, ShowsStatuses):
         found += await walk(account, account.provider, parts)
@@ -79,12 +81,18 @@ async def _sweep_one(
 
 
 async def _claim(
-    account: ConnectedAccount, parts: SyncParts, every: timedelta, lookback: timedelta
+    account: ConnectedAccount,
+    parts: SyncParts,
+    every: timedelta,
+    lookback: timedelta,
+    length_max: timedelta | None,
 ) -> Window | None:
     if parts.stopping.is_set():
         return None
     async with unit_of_work(parts.pool) as work:
-        return await Windows(work.connection).claim(account.name, every=every, lookback=lookback)
+        return await Windows(work.connection).claim(
+            account.name, every=every, lookback=lookback, length_max=length_max
+        )
 
 
 async def _look_through(

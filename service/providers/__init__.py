@@ -7,7 +7,7 @@ small protocols, and an adapter has those that its provider has.
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar, runtime_checkable
 
 import httpx
@@ -173,7 +173,13 @@ class Page:
 
 @runtime_checkable
 class HasList(Protocol):
-    """Can list requests by time."""
+    """Can list requests by time.
+
+    window_max is how much time a window may span, None where the provider cannot be asked for a
+    time: there every window walks through all of its list, so the fewer the better.
+    """
+
+    window_max: timedelta | None
 
     def list_page(self, since: datetime, until: datetime, cursor: str | None) -> Exchange[Page]:
         """Read one page of the requests of a window, both ends in UTC."""

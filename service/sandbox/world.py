@@ -115,6 +115,11 @@ class World:
             "playing": len(self._playing),
         }
 
+    @property
+    def requests_made(self) -> int:
+        """How many requests there are, at all accounts together."""
+        return sum(len(account.requests) for account in self.accounts.values())
+
     async def quiet(self, *, timeout_seconds: float) -> None:
         """Wait until no story and no webhook is under way, at most that long."""
         with contextlib.suppress(TimeoutError):

@@ -88,6 +88,11 @@ async def pause_accounts(
     return max((row[0] for row in await cursor.fetchall()), default=PAUSE_SECONDS_FIRST)
 
 
+async def note_read(connection: AsyncConnection[Any], account: str) -> None:
+    """Note that the account's provider gave a good answer just now."""
+    await connection.execute("update accounts set last_read_at = now() where name = %s", [account])
+
+
 async def resume_accounts(connection: AsyncConnection[Any], names: Iterable[str]) -> list[str]:
     """End the pause of accounts that answered again; return those that were paused.
 

@@ -18,10 +18,6 @@ LEASE_SECONDS = 30.0
 # may not have been in the list yet.
 OVERLAP = timedelta(minutes=10)
 
-# A window is no longer than this: what is far behind is caught up with oldest first, and each day
-# that is done stays done.
-LENGTH_MAX = timedelta(days=1)
-
 # A window whose pages cannot be read is begun anew after this time at the soonest.
 ANEW_SECONDS = 60.0
 
@@ -37,18 +33,26 @@ class Window:
     cursor: str | None
 
     @property
-    def is_catching_up(self) -> bool:
-        """Whether another window is likely to follow at once."""
-        return self.until - self.since >= LENGTH_MAX
+    def length(self) -> timedelta:
+        return self.until - self.since
 
 
 class Windows:
     def __init__(self, connection: AsyncConnection[Any]) -> None:
         self._connection = connection
 
-    async def claim(self, account: str, *, every: timedelta, lookback: timedelta) -> Window | None:
+    async def claim(
+        self,
+        account: str,
+        *,
+        every: timedelta,
+        lookback: timedelta,
+        length_max: timedelta | None = None,
+    ) -> Window | None:
         """Lease the account's unfinished window, or begin the next one when its time has come.
 
+        length_max bounds a window that is begun, None does not: what is far behind is then
+        caught up with oldest first, and each part that is done stays done.
         None when another process is at it, or nothing is to be done yet. A window that failed
         half-way is gone on with, never passed over; the next one is begun when it is finished.
         """
@@ -57,7 +61,7 @@ class Windows:
         )
         if await mutex.fetchone() is None:
             return None
-        await self._begin(account, every=every, lookback=lookback)
+        await self._begin(account, every, lookback, length_max)
         async with self._connection.cursor(row_factory=class_row(Window)) as cursor:
             await cursor.execute(
                 """
@@ -88,11 +92,13 @@ class Windows:
         row = await cursor.fetchone()
         return bool(row and row[0])
 
-    async def _begin(self, account: str, *, every: timedelta, lookback: timedelta) -> None:
+    async def _begin(
+        self, account: str, every: timedelta, lookback: timedelta, length_max: timedelta | None
+    ) -> None:
         await self._connection.execute(
             """
             insert into windows (account, since, until)
-            select %(account)s, since, least(since + %(length)s, now())
+            select %(account)s, since, least(since + %(length)s::interval, now())
               from (select max(until) as until from windows where account = %(account)s) as last,
                    coalesce(last.until - %(overlap)s, now() - %(lookback)s) as since
              where not exists (select from windows
@@ -102,7 +108,7 @@ class Windows:
             {
                 "account": account,
                 "overlap": OVERLAP,
-                "length": LENGTH_MAX,
+                "length": length_max,
                 "lookback": lookback,
                 "every": every,
             },

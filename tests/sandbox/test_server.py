@@ -49,6 +49,16 @@ def test_a_story_is_triggered_from_the_command_line(url: str) -> None:
     assert httpx.get(f"{url}/v1/orders/{order['provider_id']}/", auth=(KEY, "")).status_code == 200
 
 
+def test_a_story_is_triggered_for_a_reference_and_an_amount(url: str) -> None:
+    arguments = ["ginger-nl", "paid", "--sandbox-url", url, "--json"]
+
+    result = CliRunner().invoke(trigger, [*arguments, "--reference", "INV-7", "--amount", "1234"])
+
+    order = json.loads(result.stdout)
+    shown = httpx.get(f"{url}/v1/orders/{order['provider_id']}/", auth=(KEY, "")).json()
+    assert (shown["merchant_order_id"], shown["amount"]) == ("INV-7", 1234)
+
+
 @pytest.mark.parametrize(("account", "story"), [("nobody", "paid"), ("ginger-nl", "gold")])
 def test_an_unknown_account_or_story_is_not_found(url: str, account: str, story: str) -> None:
     with pytest.raises(NotFound, match="unknown"):

@@ -18,10 +18,16 @@ ACCOUNT = "ginger-nl"
 EVERY = timedelta(minutes=5)
 
 
-async def claim(pool: Pool, lookback: timedelta = timedelta(hours=1)) -> Window | None:
+async def claim(
+    pool: Pool,
+    lookback: timedelta = timedelta(hours=1),
+    length_max: timedelta | None = timedelta(days=1),
+) -> Window | None:
     async with unit_of_work(pool) as work:
         await ensure_accounts(work.connection, [(ACCOUNT, "ginger")], end_pauses=False)
-        return await Windows(work.connection).claim(ACCOUNT, every=EVERY, lookback=lookback)
+        return await Windows(work.connection).claim(
+            ACCOUNT, every=EVERY, lookback=lookback, length_max=length_max
+        )
 
 
 async def advance(pool: Pool, window: Window, cursor: str | None, found: int = 1) -> bool:
@@ -61,10 +67,19 @@ async def test_the_first_windows_look_back_as_far_as_configured_day_by_day_oldes
 
     assert abs(datetime.now(UTC) - timedelta(days=7) - windows[0].since) < timedelta(minutes=1)
     assert abs(datetime.now(UTC) - windows[-1].until) < timedelta(minutes=1)
-    assert max(window.until - window.since for window in windows) == timedelta(days=1)
+    assert [window.length for window in windows[:7]] == [timedelta(days=1)] * 7
     for earlier, later in pairwise(windows):
         assert later.since == earlier.until - timedelta(minutes=10)
-    assert [window.is_catching_up for window in windows] == [True] * 7 + [False]
+    assert windows[-1].length < timedelta(days=1)
+
+
+async def test_where_a_list_knows_no_times_one_window_reaches_all_the_way_back(
+    emptied: Pool,
+) -> None:
+    window = await claim(emptied, timedelta(days=7), None)
+
+    assert window is not None
+    assert window.length == timedelta(days=7)
 
 
 async def test_what_is_complete_ends_before_a_window_that_failed_half_way(emptied: Pool) -> None:

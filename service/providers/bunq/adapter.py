@@ -76,6 +76,7 @@ class Bunq:
 
     kinds = frozenset({Kind.REQUEST_INQUIRY})
     body_bytes_max = 65_536
+    window_max: timedelta | None = None  # the list knows no times
     entries_per_page = 200  # source: section 6
     session_seconds_min = 30.0  # source: section 9
 

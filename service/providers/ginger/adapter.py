@@ -64,6 +64,7 @@ class Ginger:
 
     kinds = frozenset({Kind.ORDER, Kind.PAYMENT_LINK})
     body_bytes_max = 65_536
+    window_max = SLICE
 
     def __init__(self, keys: GingerKeys, context: AccountContext) -> None:
         self._api = Api(keys.api_base, keys.api_key.reveal())

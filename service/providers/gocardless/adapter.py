@@ -3,7 +3,7 @@
 import hmac
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
@@ -48,6 +48,8 @@ from service.providers.gocardless.webhook import events_in
 from service.settings import Expected, Secret, Section
 
 INVALID_TOKEN: Final = 498  # GoCardless's own status for a bad signature. Source: section 5
+# Events of a day are caught up with before those of the next.
+WINDOW_MAX: Final = timedelta(days=1)
 PAST_PAGES_MAX: Final = 5  # 1250 events of one payment; a payment retried for years has dozens
 
 # Where the ERP's reference stands unless the account says otherwise; the first that is filled.
@@ -82,6 +84,7 @@ class GoCardless:
 
     kinds = frozenset({Kind.BILLING_REQUEST})
     body_bytes_max = 1_048_576  # more than 250 events with metadata. Source: section 5
+    window_max = WINDOW_MAX
     entries_per_page = ENTRIES_PER_PAGE
 
     def __init__(self, keys: GoCardlessKeys, context: AccountContext) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import httpx
@@ -75,6 +75,7 @@ class PaymentRequestsV2:
 
     kinds = frozenset({Kind.PAYMENT_REQUEST})
     body_bytes_max = 0  # nothing calls us
+    window_max: timedelta | None = None  # the list knows no times
     session_seconds_min = 1.0
     entries_per_page: int = PER_PAGE
 
