@@ -26,6 +26,9 @@ log = structlog.get_logger()
 # No payment is larger, in minor units, and sums of thousands still fit a 64-bit column.
 AMOUNT_MINOR_MAX: Final = 10**15
 
+# No list is longer: at 50 entries a page, half a million.
+PAGES_MAX: Final = 10_000
+
 # Why a row was not read that the provider has no part in.
 CRASHED_TOO_OFTEN: Final = "crashed_too_often"
 ACCOUNT_NOT_CONFIGURED: Final = "account_not_configured"
@@ -36,7 +39,7 @@ class SyncParts:
     """What a sync touches.
 
     outbox_filled is called after a commit that wrote messages, recorded after every commit.
-    stopping, once set, has nothing more claimed.
+    stopping, once set, has nothing more claimed. A list with more than pages_max goes round.
     """
 
     pool: Pool
@@ -51,6 +54,7 @@ class SyncParts:
     recorded: Callable[[], None]
     stopping: asyncio.Event
     sessions: SessionSource | None = None
+    pages_max: int = PAGES_MAX
 
     @property
     def line(self) -> Line:

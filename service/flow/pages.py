@@ -15,6 +15,9 @@ log = structlog.get_logger()
 # After a failed page, when the list is gone on with.
 RETRY_SECONDS = 5.0
 
+# How long a list that goes round is left alone.
+ENDLESS_SECONDS = 3600.0
+
 # The budget is waited for this long in place: the next page of a narrow one comes in a moment. With
 # the exchange itself (15 s) it is less than the lease of a list.
 PATIENCE_SECONDS = 5.0
@@ -36,6 +39,11 @@ async def read_page(
         else:
             await pause_after(None, account.name, parts=parts, hold_seconds=fetched.hold_seconds)
             return fetched.answer
+
+
+def tell_endless(account: str, parts: SyncParts) -> None:
+    """Say that a list does not end; a person has to ask the provider why."""
+    log.error("list.abandoned", account=account, pages=parts.pages_max)
 
 
 async def wait_after(error: SettledError, account: str, *, parts: SyncParts) -> float:

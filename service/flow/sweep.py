@@ -16,7 +16,12 @@ from service.domain.request import ObservedBy
 from service.errors import Rejected, SettledError, Unauthorised
 from service.fetch import ConnectedAccount
 from service.flow.look import SyncParts
-from service.flow.pages import read_page, wait_after
+from service.flow.pages import (
+    ENDLESS_SECONDS,
+    read_page,
+    tell_endless,
+    wait_after,
+)
 from service.flow.plan import make_plans
 from service.flow.walk import walk
 from service.providers import HasList, ShowsStatuses
@@ -100,7 +105,10 @@ async def _look_through(
 ) -> int:
     """Read a window page by page; what a page brings and how far we got are one transaction."""
     found = 0
-    while not parts.stopping.is_set():
+    for _ in range(parts.pages_max):
+        if parts.stopping.is_set():
+            await _release(window, parts, wait_seconds=0.0)
+            return found
         call = partial(lister.list_page, window.since, window.until, window.cursor)
         try:
             page = await read_page(account, call, parts)
@@ -119,8 +127,8 @@ async def _look_through(
             log.info("window.finished", account=account.name, found=found)
             return found
         window = replace(window, cursor=page.next)
-    async with unit_of_work(parts.pool) as work:
-        await Windows(work.connection).release(window, wait_seconds=0.0)
+    tell_endless(account.name, parts)
+    await _release(window, parts, wait_seconds=ENDLESS_SECONDS, anew=True)
     return found
 
 
@@ -128,5 +136,11 @@ async def _put_off(window: Window, error: SettledError, parts: SyncParts) -> Non
     """Have a window gone on with later, from its first page where one cannot be read."""
     wait_seconds = await wait_after(error, window.account, parts=parts)
     anew = isinstance(error, Rejected) and not isinstance(error, Unauthorised)
+    await _release(window, parts, wait_seconds=wait_seconds, anew=anew)
+
+
+async def _release(
+    window: Window, parts: SyncParts, *, wait_seconds: float, anew: bool = False
+) -> None:
     async with unit_of_work(parts.pool) as work:
         await Windows(work.connection).release(window, wait_seconds=wait_seconds, anew=anew)

@@ -16,7 +16,7 @@ from service.domain.request import ObservedBy
 from service.errors import Rejected, SettledError, Unauthorised
 from service.fetch import ConnectedAccount
 from service.flow.look import SyncParts
-from service.flow.pages import read_page, wait_after
+from service.flow.pages import read_page, tell_endless, wait_after
 from service.providers import LagsBehind, Page, ShowsStatuses
 from service.storage.unit_of_work import unit_of_work
 from service.storage.walks import PutOff, Waiting, Walk, Walks
@@ -31,8 +31,15 @@ async def walk(account: ConnectedAccount, lister: ShowsStatuses, parts: SyncPart
     """
     async with unit_of_work(parts.pool) as work:
         going = await Walks(work.connection).claim(account.name)
+    return await _go(going, account, lister, parts) if going is not None else 0
+
+
+async def _go(
+    going: Walk, account: ConnectedAccount, lister: ShowsStatuses, parts: SyncParts
+) -> int:
+    """Read on page by page to the end of the list, or until we are to stop."""
     found = 0
-    while going is not None:
+    for _ in range(parts.pages_max):
         if parts.stopping.is_set():
             await _release(going, 0.0, parts)
             return found
@@ -51,6 +58,9 @@ async def walk(account: ConnectedAccount, lister: ShowsStatuses, parts: SyncPart
             log.info("walk.finished", account=account.name, found=found)
             return found
         going = replace(going, cursor=page.next)
+    tell_endless(account.name, parts)
+    async with unit_of_work(parts.pool) as work:
+        await Walks(work.connection).give_up(going)
     return found
 
 

@@ -262,6 +262,21 @@ async def test_an_answer_that_cannot_be_read_is_asked_for_again_from_the_first_p
     assert window["wait"] == pytest.approx(timedelta(minutes=1), abs=timedelta(seconds=3))
 
 
+async def test_a_list_without_an_end_is_left_alone_for_an_hour_and_begun_anew(
+    alone: World,
+) -> None:
+    await begin_window(alone, timedelta(days=9))
+    alone.provider.pages = [page() for _ in range(4)]
+    bounded = replace(alone, parts=replace(alone.parts, pages_max=3))
+
+    await swept(bounded)
+
+    (window,) = await windows(alone)
+    assert len(alone.provider.pages) == 1
+    assert (window["pages"], window["cursor"], window["finished"]) == (3, None, False)
+    assert timedelta(minutes=59) < window["wait"] <= timedelta(hours=1)  # type: ignore[operator]
+
+
 async def test_a_stopping_process_gives_its_window_back_at_once(alone: World) -> None:
     await begin_window(alone, timedelta(days=3))
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -222,6 +223,17 @@ async def test_a_walk_whose_page_cannot_be_read_begins_anew_in_its_time(north: N
     await north.sweep()
 
     assert north.shelf.pages == ["", "10", "", "10", "20"]
+
+
+async def test_a_walk_without_an_end_is_ended_and_the_next_begins_anew(north: NorthWorld) -> None:
+    await north.register(*names(25))
+    await north.want_walks()
+    bounded = replace(north, parts=replace(north.parts, pages_max=2))
+
+    await bounded.sweep()
+
+    assert north.shelf.pages == ["", "10"]
+    assert (await walk_of(north))["finished"]
 
 
 async def test_one_process_walks_at_a_time(north: NorthWorld) -> None:
