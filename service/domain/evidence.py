@@ -30,7 +30,7 @@ class Raw(StrEnum):
     HERE = "here"
     WITHHELD = "withheld"  # kept by us, and left out of this pack
     NOT_KEPT = "not_kept"  # a read that confirmed what we knew: only its hash was kept
-    GONE = "gone"  # past its retention
+    GONE = "gone"  # past its retention: only its hash is left
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class Problem:
 class Checked:
     """What a check came to: a good pack has no problems.
 
-    counts tells how many rows of each sort there are, gone the reads and events whose bytes are
-    past their retention. seal is the hash of the last row in hex, empty where that cannot be read.
+    counts tells how many rows of each sort there are, gone the reads and events of which
+    only the hash is left. seal is the hash of the last row in hex, empty where that cannot be read.
     """
 
     problems: tuple[Problem, ...]

@@ -167,7 +167,7 @@ def test_a_row_taken_out_or_moved_is_found_where_it_was() -> None:
 
 
 def without(index: int) -> Callable[[Rows], None]:
-    return lambda rows: rows.pop(index) and None
+    return lambda rows: rows.__delitem__(index)
 
 
 def replaced(index: int, **changed: object) -> Callable[[Rows], None]:
