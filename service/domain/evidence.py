@@ -232,7 +232,7 @@ class _Story:
 
     def _notify(self, row: Row) -> str:
         """Hold what the ERP was told against what was recorded."""
-        body = row["body"].encode()
+        body = str.encode(row["body"])
         message = parse(body)
         transition = self._untold.pop(row["sequence"], None)
         if hashlib.sha256(body).hexdigest() != row["body_sha256"]:

@@ -225,6 +225,25 @@ def test_a_forged_pack_with_fitting_row_hashes_is_named_by_its_row(
     assert words in problem.what
 
 
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**18) + 1, 10**18 - 1) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=3,
+)
+
+
+@given(data=st.data(), value=ANY_JSON)
+def test_whatever_a_forged_row_holds_ends_in_an_answer(data: st.DataObject, value: object) -> None:
+    rows = story()
+    row = data.draw(st.sampled_from(rows))
+    name = data.draw(st.sampled_from(sorted(row)))
+    row[name] = value
+
+    checked = check_pack(packed(rows))
+
+    assert all(str(problem).startswith("row ") for problem in checked.problems)
+
+
 def test_reads_past_their_retention_are_listed_and_the_chain_still_holds() -> None:
     rows = story()
     rows[2:4] = [observation(number, answer=None, answer_is="gone") for number in (1, 2)]
