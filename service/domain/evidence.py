@@ -62,11 +62,10 @@ class Checked:
 
 def write_pack(rows: Iterable[Row]) -> Iterator[bytes]:
     """Yield the lines of a pack of rows, and the row that ends it."""
-    previous, number = "", 0
-    for number, content in enumerate(rows, start=1):
+    previous = ""
+    for number, content in enumerate((*rows, {"what": "end"}), start=1):
         line, previous = _line({**content, "row": number, "previous": previous})
         yield line
-    yield _line({"what": "end", "rows": number, "row": number + 1, "previous": previous})[0]
 
 
 def check_pack(pack: bytes) -> Checked:
@@ -184,7 +183,7 @@ class _Story:
             case "attempt":
                 return ""
             case "end":
-                return self._end(row)
+                return self._end()
             case _:
                 return "no such sort of row is known"
 
@@ -247,9 +246,7 @@ class _Story:
             return "tells something else than its transition"
         return ""
 
-    def _end(self, row: Row) -> str:
-        if row["rows"] != row["row"] - 1:
-            return f"counts {row['rows']} rows before it"
+    def _end(self) -> str:
         if (self._head["sequence"], self._head["chain"]) != (self._sequence, self._chain):
             return f"the request stood at sequence {self._head['sequence']}, of which rows are gone"
         if self._untold:

@@ -135,9 +135,21 @@ def test_any_byte_changed_in_any_way_is_found_in_its_row(position: int, mask: in
     assert [problem.row for problem in problems][:1] == [row_at(position)]
 
 
-@given(cut=st.integers(0, len(PACK) - 1))
-def test_a_pack_that_was_cut_off_is_found(cut: int) -> None:
-    assert check_pack(PACK[:cut]).problems[-1].row == row_at(cut)
+def test_a_pack_that_was_cut_off_anywhere_is_found_where_it_was() -> None:
+    for cut in range(len(PACK)):
+        assert check_pack(PACK[:cut]).problems[-1].row == row_at(cut), cut
+
+
+@pytest.mark.parametrize("more", [b" ", b"\n", b"{}\n", PACK])
+def test_what_stands_behind_the_end_is_found(more: bytes) -> None:
+    assert check_pack(PACK + more).problems[0].row == len(PACK.splitlines()) + 1
+
+
+@pytest.mark.parametrize(("old", "new"), [(b'"row":2', b'"row": 2'), ("é".encode(), b"\\u00e9")])
+def test_a_row_that_says_the_same_in_other_bytes_is_found(old: bytes, new: bytes) -> None:
+    (problem,) = check_pack(PACK.replace(old, new, 1)).problems
+
+    assert problem.row == row_at(PACK.index(old))
 
 
 def test_every_changed_row_is_named_and_no_other() -> None:
