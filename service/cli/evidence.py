@@ -1,7 +1,7 @@
 """`settled evidence`: a request's history as a pack, and the check of one without any of us."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +14,9 @@ from service.cli.exits import NotConfirmed, ProblemFound
 from service.cli.output import as_text, show_fields, show_object
 from service.domain.evidence import check_pack, write_pack
 from service.errors import NotFound
+
+# So that a pack that was damaged everywhere still ends in a message; --json names all.
+PROBLEMS_NAMED = 10
 
 
 class PackGroup(click.Group):
@@ -122,8 +125,10 @@ def _tell_gone(gone: Iterable[str]) -> None:
         click.echo(f"no longer kept, so that only hashes are left: {names}", err=True)
 
 
-def _refuse(problems: Iterable[object]) -> None:
-    """Raise ProblemFound that names each row that is not as it has to be."""
-    text = "; ".join(as_text(str(problem)) for problem in problems)
-    if text:
-        raise ProblemFound(text)
+def _refuse(problems: Sequence[object]) -> None:
+    """Raise ProblemFound that names the rows that are not as they have to be, at most ten."""
+    if not problems:
+        return
+    named = [as_text(str(problem)) for problem in problems[:PROBLEMS_NAMED]]
+    more = len(problems) - len(named)
+    raise ProblemFound("; ".join(named) + (f"; and {more} more" if more else ""))

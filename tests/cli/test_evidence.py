@@ -57,6 +57,20 @@ async def test_one_changed_byte_ends_with_6_and_the_row(configured: Path, reques
     assert problem.endswith("changed since it was written")
 
 
+async def test_a_pack_that_was_damaged_everywhere_ends_in_one_short_message(
+    configured: Path, request_id: str
+) -> None:
+    pack = settled("evidence", request_id, folder=configured).stdout
+    damaged = configured / "damaged.jsonl"
+    damaged.write_bytes(pack.replace("\n", "\r\n").encode() + b"{}\n" * 20)
+
+    checked = settled("evidence", "verify", damaged, folder=configured)
+
+    assert checked.returncode == 6
+    assert checked.stderr.count("changed since it was written") == 10
+    assert checked.stderr.endswith("more\n")
+
+
 async def test_another_pack_of_the_same_request_has_another_seal(
     configured: Path, request_id: str
 ) -> None:

@@ -14,8 +14,8 @@ from service.storage.database import Pool
 from service.storage.views.reading import Json, reading
 
 _REQUEST = """
-    select id, account, kind, provider_id, direction, reference, order_id, status, sequence,
-           chain, first_seen_at
+    select id, account, kind, provider_id, direction, reference, order_id, sequence, chain,
+           first_seen_at
       from requests where id = %(request)s
 """
 
