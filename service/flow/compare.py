@@ -62,6 +62,15 @@ class Compared:
     related: tuple[tuple[PaymentRequest, Related], ...]
     owners: Mapping[Key, Key]
 
+    @property
+    def moved_when_told(self) -> list[Key]:
+        """The requests that moved in a look that a webhook made us take."""
+        return [
+            one.request.key
+            for one in self.judged
+            if isinstance(one.verdict, Transition) and one.cause.observed_by is ObservedBy.WEBHOOK
+        ]
+
 
 def compare(
     looks: Sequence[Look],
