@@ -9,10 +9,16 @@ from datetime import datetime
 
 import structlog
 
-from service.domain.channel import Channel, Silence, silence_of, untold_since
+from service.domain.channel import (
+    Channel,
+    Silence,
+    calls_for_a_webhook,
+    silence_of,
+    untold_since,
+)
 from service.domain.lifecycle import Transition
 from service.domain.notification import time_text
-from service.domain.request import ObservedBy
+from service.domain.request import Facts, ObservedBy
 from service.flow.compare import Judged
 from service.flow.look import Look, SyncParts
 from service.providers import SendsWebhooks
@@ -26,12 +32,13 @@ _BY_LOOKING = (ObservedBy.POLL, ObservedBy.SWEEP)
 
 
 def untold_in(judged: Sequence[Judged], parts: SyncParts, *, at: datetime) -> list[Untold]:
-    """Return the changes among judged looks that a webhook had to announce and did not."""
+    """Return the changes among judged looks that no webhook told, where there are webhooks."""
     return [
         Untold(
             account=j.request.key.account,
             request_id=j.request.id,
             sequence=j.verdict.after.sequence,
+            called_for=calls_for_a_webhook(j.request.facts, _facts(j.verdict)),
             occurred_at=j.verdict.after.occurred_at,
             recorded_at=at,
         )
@@ -40,6 +47,12 @@ def untold_in(judged: Sequence[Judged], parts: SyncParts, *, at: datetime) -> li
         and j.cause.observed_by in _BY_LOOKING
         and sends_webhooks(j.request.key.account, parts)
     ]
+
+
+def _facts(transition: Transition) -> Facts:
+    facts = transition.after.facts
+    assert facts is not None, "a transition leads to facts"
+    return facts
 
 
 def sends_webhooks(name: str, parts: SyncParts) -> bool:

@@ -32,9 +32,9 @@ log = structlog.get_logger()
 async def judge(looks: Sequence[Look], parts: SyncParts) -> set[str]:
     """Record what a batch of looks came to, and give their rows back.
 
-    Return the accounts at which changes were found that a webhook had to announce. Looks whose
-    lease was taken over meanwhile change nothing. Raises Unavailable, after which nothing of the
-    batch is written.
+    Return the accounts at which changes were found that no webhook told. Looks whose lease was
+    taken over meanwhile change nothing. Raises Unavailable, after which nothing of the batch is
+    written.
     """
     at = parts.now()
     pauses = await _pause_accounts(looks, parts)

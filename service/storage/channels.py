@@ -17,11 +17,15 @@ from service.domain.channel import Channel, Silence
 
 @dataclass(frozen=True, slots=True)
 class Untold:
-    """A change that was found without a webhook; occurred_at as the provider says, if it does."""
+    """A change that was found without a webhook; occurred_at as the provider says, if it does.
+
+    called_for says that every provider that sends webhooks would have announced it.
+    """
 
     account: str
     request_id: str
     sequence: int
+    called_for: bool
     occurred_at: datetime | None
     recorded_at: datetime
 
@@ -48,20 +52,22 @@ class Channels:
             return
         await self._connection.execute(
             """
-            insert into untold_changes (account, request_id, sequence, happened_at, recorded_at)
-            select change.account, request_id, change.sequence,
+            insert into untold_changes (account, request_id, sequence, called_for, happened_at,
+                                        recorded_at)
+            select change.account, request_id, change.sequence, called_for,
                    case when change.occurred_at is not null or observed_at is not null
                         then least(greatest(change.occurred_at, observed_at), recorded_at) end,
                    recorded_at
-              from unnest(%b::text[], %b::text[], %b::bigint[], %b::timestamptz[],
+              from unnest(%b::text[], %b::text[], %b::bigint[], %b::boolean[], %b::timestamptz[],
                           %b::timestamptz[])
-                   as change (account, request_id, sequence, occurred_at, recorded_at)
+                   as change (account, request_id, sequence, called_for, occurred_at, recorded_at)
               join requests on requests.id = request_id
             """,
             [
                 [change.account for change in changes],
                 [change.request_id for change in changes],
                 [change.sequence for change in changes],
+                [change.called_for for change in changes],
                 [change.occurred_at for change in changes],
                 [change.recorded_at for change in changes],
             ],
@@ -98,7 +104,7 @@ class Channels:
                 """
                 select name, reason, added_at, heard_at,
                        array(select happened_at from untold_changes
-                              where account = name and happened_at is not null
+                              where account = name and called_for and happened_at is not null
                               order by happened_at desc limit %s) as untold
                   from accounts where name = any(%b) and state <> 'paused'
                 """,

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.channel import Channel, Silence, silence_of, untold_since
+from service.domain.channel import (
+    Channel,
+    Silence,
+    calls_for_a_webhook,
+    silence_of,
+    untold_since,
+)
+from service.domain.request import Facts
+from service.domain.status import Status
+from tests.builders import facts
 
 ADDED = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LIMIT = 3
@@ -51,6 +60,25 @@ class Account:
 )
 def test_only_changes_after_the_last_webhook_count(known: Channel, silence: Silence | None) -> None:
     assert silence_of(known, silent_changes=LIMIT) == silence
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "announced"),
+    [
+        (None, facts(Status.OPEN), True),
+        (None, facts(Status.PAID, refunded=1000), True),
+        (facts(Status.OPEN), facts(Status.PAID), True),
+        (facts(Status.OPEN), facts(Status.EXPIRED), True),
+        (facts(Status.PART_PAID), facts(Status.PAID, refunded=1000), True),
+        (facts(Status.PAID), facts(Status.PAID, refunded=1000), False),
+        (facts(Status.PAID), facts(Status.REVERSED, taken_back=4000), False),
+        (facts(Status.PAID), facts(Status.SETTLED), False),
+    ],
+)
+def test_money_that_goes_back_or_is_booked_need_not_be_announced(
+    before: Facts | None, after: Facts, announced: bool
+) -> None:
+    assert calls_for_a_webhook(before, after) == announced
 
 
 @given(st.lists(st.sampled_from(["webhook", "missed", "time"]), max_size=60))

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -14,10 +13,10 @@ from service.domain.request import ObservedBy
 from service.flow.channel import watch_channels
 from service.flow.plan import make_plans
 from service.storage.channels import Channels
-from service.storage.unit_of_work import connected, unit_of_work
+from service.storage.unit_of_work import connected
 from service.storage.views.accounts import list_coverage
 from service.storage.views.gauges import read_gauges
-from tests.flow.world import ACCOUNT, World, key_of, order, order_id
+from tests.flow.world import ACCOUNT, World, order, order_id, refund
 from tests.storage.rows import insert_event
 
 LIMIT = 3
@@ -111,6 +110,21 @@ async def test_what_happened_before_the_account_was_added_is_no_evidence(
 
     await find(watching, range(1, 3 * LIMIT), minute=29)
 
+    assert await state(watching) == ("ok", None)
+
+
+async def test_money_that_goes_back_without_a_word_is_kept_but_no_evidence(
+    watching: World,
+) -> None:
+    await find(watching, range(1, 6), by=ObservedBy.WEBHOOK)
+    for number in range(1, 6):
+        refunded = order(number, refund_orders=[order_id(number + 100)], minute=9)
+        watching.provider.shows(refunded, refund(number + 100, of=number))
+
+    await watching.let_time_pass()
+    await watching.sync()
+
+    assert await watching.value("select count(*) from untold_changes where not called_for") == 5
     assert await state(watching) == ("ok", None)
 
 
@@ -240,70 +254,3 @@ async def test_coverage_and_metrics_count_what_no_webhook_told(watching: World) 
     assert shown["untold"] == 3
     assert ({"account": ACCOUNT}, 3.0) in metrics["settled_untold_changes"]
     assert metrics["settled_complete_up_to_timestamp_seconds"] == []
-
-
-async def test_what_a_webhook_asked_for_stays_told_though_a_sweep_lists_it_too(
-    watching: World,
-) -> None:
-    await find(watching, [1], by=ObservedBy.WEBHOOK)
-    assert await labels(watching) == ["webhook"]
-    watching.provider.shows(order(1, amount=5000, minute=2))
-    await watching.trigger(1)
-    await watching.trigger(1, observed_by=ObservedBy.SWEEP)
-
-    await watching.sync()
-
-    assert await labels(watching) == ["webhook", "webhook"]
-
-
-async def test_what_a_sweep_lists_during_a_told_read_is_found_by_the_sweep(
-    watching: World,
-) -> None:
-    """The webhook is answered by the read under way; what comes out later nobody announced."""
-    await watching.trigger(1)
-
-    async def listed_meanwhile() -> dict[str, object]:
-        await watching.trigger(1, observed_by=ObservedBy.SWEEP)
-        return order(1)
-
-    watching.provider.answers[order_id(1)] = [listed_meanwhile, order(1, amount=5000, minute=2)]
-
-    await watching.sync()
-    await watching.let_time_pass()
-    await watching.sync()
-
-    assert await labels(watching) == ["webhook", "sweep"]
-
-
-async def test_what_is_read_again_for_a_webhooks_sake_stays_told(watching: World) -> None:
-    """The first read comes too early; a sweep asked for it as well."""
-    await find(watching, [1], by=ObservedBy.OPERATOR)
-    await watching.trigger(1)
-    await watching.trigger(1, observed_by=ObservedBy.SWEEP)
-    await watching.sync()
-    watching.provider.shows(order(1, amount=5000, minute=2))
-
-    await watching.let_time_pass()
-    await watching.sync()
-
-    assert await labels(watching) == ["operator", "webhook"]
-
-
-async def labels(world: World) -> list[Any]:
-    rows = await world.rows(
-        "select observed_by from transitions where subject = 'request' order by sequence"
-    )
-    return [row["observed_by"] for row in rows]
-
-
-async def test_a_failed_read_does_not_forget_that_a_webhook_asked(watching: World) -> None:
-    watching.provider.answers[order_id(1)] = [503, order(1)]
-    await watching.trigger(1)
-    await watching.sync()
-    async with unit_of_work(watching.pool) as work:
-        await work.due.trigger([key_of(1)], observed_by=ObservedBy.SWEEP)
-
-    await watching.let_time_pass()
-    await watching.sync()
-
-    assert await labels(watching) == ["webhook"]

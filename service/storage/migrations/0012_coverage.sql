@@ -11,16 +11,17 @@ alter table transitions
 
 -- Changes found by a poll or a sweep at an account that sends webhooks. happened_at is when the
 -- provider says that it happened, never before the read that did not show it yet nor after the one
--- that did; null where nobody can tell.
+-- that did; null where nobody can tell. called_for: every provider would have announced it.
 create table untold_changes (
     account     text        not null,
     request_id  text        not null references requests (id),
     sequence    bigint      not null,
+    called_for  boolean     not null,
     happened_at timestamptz,
     recorded_at timestamptz not null,
     primary key (request_id, sequence)
 );
-create index untold_changes_of_account on untold_changes (account, happened_at);
+create index untold_changes_called_for on untold_changes (account, happened_at) where called_for;
 
 -- The newest webhook we know of: events are dropped in time, and what came before them is not
 -- to be counted again.

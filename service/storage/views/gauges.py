@@ -29,7 +29,7 @@ _COVERAGE = f"""
     select name as account,
            extract(epoch from {COMPLETE_UP_TO})::float8 as complete_up_to,
            (select count(*) from untold_changes where account = name
-               and happened_at > coalesce(heard_at, added_at)) as untold
+               and called_for and happened_at > coalesce(heard_at, added_at)) as untold
       from accounts order by name
 """  # noqa: S608 - put together from a constant
 
