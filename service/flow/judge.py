@@ -12,6 +12,7 @@ import structlog
 
 from service.domain.lifecycle import Contradiction, NoChange, Stale, Transition, Verdict
 from service.domain.request import Key, Kind, Observation, ObservedBy, PaymentRequest
+from service.flow.channel import untold_in
 from service.flow.compare import Compared, Judged, compare
 from service.flow.look import Look, SyncParts, pause_after
 from service.flow.parts import named_in, taken_over
@@ -19,6 +20,7 @@ from service.flow.record import Moved, record_moves, roll_up_orders
 from service.flow.rest import SetDown, Watch, rest_after, set_down
 from service.flow.suspect import suspect_links
 from service.providers import LagsBehind
+from service.storage.channels import Channels
 from service.storage.claims import Claims
 from service.storage.due import Claimed, Rest
 from service.storage.history import ObservationRow
@@ -28,11 +30,12 @@ from service.telemetry import metrics
 log = structlog.get_logger()
 
 
-async def judge(looks: Sequence[Look], parts: SyncParts) -> None:
+async def judge(looks: Sequence[Look], parts: SyncParts) -> set[str]:
     """Record what a batch of looks came to, and give their rows back.
 
-    Looks whose lease was taken over meanwhile change nothing. Raises Unavailable, after which
-    nothing of the batch is written.
+    Return the accounts at which changes were found that no webhook told. Looks whose lease was
+    taken over meanwhile change nothing. Raises Unavailable, after which nothing of the batch is
+    written.
     """
     at = parts.now()
     pauses = await _pause_accounts(looks, parts)
@@ -53,6 +56,8 @@ async def judge(looks: Sequence[Look], parts: SyncParts) -> None:
         compared = compare(welcome, requests, owners, at=at)
         passed_on = [set_down(look, plan=parts.plan, pauses=pauses) for look in compared.passed_on]
         await work.requests.unmake(down.rest.claimed.key for down in passed_on)
+        untold = untold_in(compared.judged, parts, at=at)
+        await Channels(work.connection).append(untold)
         moves = await _write(compared, work, parts, at)
         await _flag(work, downs, {k: r for k, r in requests.items() if k not in compared.owners})
         downs += passed_on
@@ -65,6 +70,7 @@ async def judge(looks: Sequence[Look], parts: SyncParts) -> None:
     _tell(looks, held, moves)
     if moves:
         parts.outbox_filled()
+    return {change.account for change in untold}
 
 
 def _is_welcome(look: Look, parts: SyncParts) -> bool:

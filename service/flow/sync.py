@@ -10,6 +10,7 @@ from typing import Any
 
 from service.errors import Unavailable
 from service.fetch import ConnectedAccount
+from service.flow.channel import watch_after
 from service.flow.judge import judge
 from service.flow.look import Known, Look, SyncParts, first_ended, look
 from service.providers import LeavesAmountOpen
@@ -116,6 +117,11 @@ def _leaves_amount_open(account: ConnectedAccount | None) -> bool:
 
 
 async def _record(looks: list[Look], parts: SyncParts) -> None:
+    untold = await _judge(looks, parts)
+    await watch_after(looks, untold, parts)
+
+
+async def _judge(looks: list[Look], parts: SyncParts) -> set[str]:
     for wait_seconds in RECORD_WAITS_SECONDS:
         try:
             return await judge(looks, parts)

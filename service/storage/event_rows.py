@@ -88,12 +88,13 @@ with stored as (
      where verdict = 'accepted' and kind is not null and provider_id is not null
      group by account, kind, provider_id
 )
-insert into due (account, kind, provider_id, wanted, urgency, observed_by)
-select account, kind, provider_id, times, 2, 'webhook'
+insert into due (account, kind, provider_id, wanted, told, urgency, observed_by)
+select account, kind, provider_id, times, times, 2, 'webhook'
   from named
  order by account, kind, provider_id
 on conflict (account, kind, provider_id) do update
    set wanted = due.wanted + excluded.wanted,
+       told = due.wanted + excluded.wanted,
        due_at = least(due.due_at, greatest(now(), due.not_before)),
        observed_by = 'webhook',
        rereads = 0,

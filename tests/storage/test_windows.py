@@ -95,6 +95,9 @@ async def test_what_is_complete_ends_before_a_window_that_failed_half_way(emptie
 
     (shown,) = await list_coverage(emptied, [ACCOUNT])
     assert shown["complete_up_to"] == time_text(first.until)
+    failed = shown["windows"][-1]
+    assert (failed["from"], failed["to"]) == (time_text(second.since), time_text(second.until))
+    assert (failed["cursor"], failed["finished_at"]) == ("page-2", None)
     assert await claim(emptied) is None
 
 
