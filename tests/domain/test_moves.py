@@ -5,6 +5,7 @@ The tables are written by hand from STATUSES.md, section 3; nothing in them come
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 
 from service.domain.lifecycle import Contradiction, NoChange, Stale, Transition, Verdict, advance
@@ -137,11 +138,7 @@ class Case:
 
     @property
     def recorded(self) -> PaymentRequest:
-        return request(
-            with_money(self.before, final=self.was_final),
-            version=self.evidence.recorded_version,
-            lease_no=5,
-        )
+        return recorded_at(self.before, self.was_final, self.evidence.recorded_version)
 
     @property
     def shown(self) -> Facts:
@@ -153,8 +150,14 @@ class Case:
         return advance(self.recorded, observation, lease_no=self.evidence.lease_no)
 
 
+@cache
 def with_money(status: Status, *, final: bool) -> Facts:
     return facts(status, final=final, received=4000, refunded=1000, taken_back=500, booked=2000)
+
+
+@cache
+def recorded_at(status: Status, final: bool, version: int | None) -> PaymentRequest:
+    return request(with_money(status, final=final), version=version, lease_no=5)
 
 
 def pairs() -> Iterator[tuple[Status, bool, Status, bool]]:

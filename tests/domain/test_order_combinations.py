@@ -82,12 +82,13 @@ EVERY = [
         for direction in Direction
     ),
 ]
-# Every kind of money with one status of each class: what is open, on its way, over without money,
-# paid in part, paid, settled. Numbers that cannot be true come once.
+# Without money, one status of each class: open, on its way, over, paid in part, paid, settled. With
+# money the rules tell apart only what is paid and what is settled from everything else. Numbers
+# that cannot be true come once.
 GRID = [
     NEVER_READ,
     *(
-        asked(status, money)
+        asked(status, NONE)
         for status in (
             Status.OPEN,
             Status.PROCESSING,
@@ -96,8 +97,14 @@ GRID = [
             Status.PAID,
             Status.SETTLED,
         )
-        for money in (*MONEY[:-3], MORE_BOOKED_THAN_CAME)
     ),
+    *(
+        asked(status, money)
+        for status in (Status.PROCESSING, Status.PART_PAID, Status.PAID, Status.SETTLED)
+        for money in MONEY
+        if money not in (NONE, BACK_OF_NOTHING, MORE_TAKEN_THAN_WENT, MORE_BOOKED_THAN_CAME)
+    ),
+    asked(Status.SETTLED, MORE_BOOKED_THAN_CAME),
     *(asked(Status.PAID, money, currency="USD") for money in (NONE, ALL, ALL_GIVEN_BACK)),
     asked(Status.SETTLED, BOOKED, direction=Direction.OUT),
 ]
@@ -168,7 +175,7 @@ def test_exactly_one_rule_fits_two_requests_of_every_kind_whichever_comes_first(
 def test_exactly_one_rule_fits_three_requests_of_every_class() -> None:
     rolled = sum(check([three])[1] for three in combinations_with_replacement(GRID, 3))
 
-    assert rolled > 300_000
+    assert rolled > 80_000
 
 
 def test_three_requests_come_to_the_same_in_every_order_of_arrival() -> None:
