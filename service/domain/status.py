@@ -82,6 +82,19 @@ def words_of(provider: str, vocabulary: str) -> Mapping[str, Status]:
     return _WORDS[provider, vocabulary]
 
 
+def claims_of(provider: str, vocabulary: str) -> Mapping[str, Status]:
+    """Return for words of a vocabulary the least that a request with them can come to.
+
+    So much whoever says the word claims. A failure claims nothing: another try may follow it at
+    once. Raises KeyError as `words_of` does.
+    """
+    least = {
+        word: min((status, *_may_be(provider, vocabulary, word)), key=RANK.__getitem__)
+        for word, status in words_of(provider, vocabulary).items()
+    }
+    return {word: status for word, status in least.items() if status is not Status.FAILED}
+
+
 def explanations_of(provider: str) -> tuple[Explanation, ...]:
     """Explain every word of a provider, in the order of the table. Raises KeyError."""
     return tuple(
@@ -115,8 +128,13 @@ def _explain(provider: str, vocabulary: str, word: str) -> Explanation:
         word=word,
         definition=definition_of(words_of(provider, vocabulary)[word]),
         derived=entry.get("derived", {}).get(word),
-        may_be=tuple(map(Status, entry.get("may_be", {}).get(word, ()))),
+        may_be=_may_be(provider, vocabulary, word),
     )
+
+
+def _may_be(provider: str, vocabulary: str, word: str) -> tuple[Status, ...]:
+    listed = _TABLE["provider"][provider][vocabulary].get("may_be", {})
+    return tuple(map(Status, listed.get(word, ())))
 
 
 def _column(name: str) -> MappingProxyType[Status, Any]:

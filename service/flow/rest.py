@@ -34,7 +34,7 @@ from service.domain.request import (
     Unclaimed,
     Unmapped,
 )
-from service.domain.status import RANK
+from service.domain.status import RANK, Status
 from service.errors import NotAllowedYet, NotFoundThere, TooManyCalls, Unauthorised, Unreadable
 from service.flow.look import ACCOUNT_NOT_CONFIGURED, CRASHED_TOO_OFTEN, Look
 from service.storage.due import Claimed, Rest
@@ -116,9 +116,14 @@ def rest_after(
 
 
 def shows_less(facts: Facts, claims: int | None) -> bool:
-    """Return whether a read shows less than webhooks claim. What is held stands nowhere."""
+    """Return whether a read shows less than webhooks claim. What is held stands nowhere.
+
+    That a request has ended is no more than that it was paid: money comes after endings too.
+    """
     rank = RANK.get(facts.status)
-    return claims is not None and rank is not None and claims > rank
+    if claims is None or rank is None or claims <= rank:
+        return False
+    return claims != RANK[Status.CANCELLED] or not facts.received
 
 
 def set_down(look: Look, *, plan: PollPlan, pauses: Mapping[str, float]) -> SetDown:

@@ -7,11 +7,11 @@ from typing import Final
 
 from service.domain.event import Event, EventVerdict
 from service.domain.request import Kind
-from service.domain.status import words_of
+from service.domain.status import claims_of
 from service.domain.strict_json import NotStrict, parse
 from service.errors import Malformed
 
-WORDS: Final = words_of("bunq", "request_inquiry")
+CLAIMS: Final = claims_of("bunq", "request_inquiry")
 # An id that is to be read has the digits that knows() allows.
 ID_MAX = 10**18 - 1
 
@@ -31,7 +31,7 @@ def event_in(body: bytes, monetary_account_id: int) -> Event:
     if _id_in(thing, "monetary_account_id") != monetary_account_id:
         return _set_aside("foreign_account")
     word = thing.get("status")
-    claims = WORDS.get(word) if isinstance(word, str) else None
+    claims = CLAIMS.get(word) if isinstance(word, str) else None
     return Event(Kind.REQUEST_INQUIRY, str(inquiry_id), claims=claims)
 
 

@@ -24,7 +24,7 @@ from service.domain.request import (
     NotOurs,
     Unmapped,
 )
-from service.domain.status import Status
+from service.domain.status import Status, claims_of
 from service.domain.strict_json import NotStrict, parse
 from service.errors import Malformed, NotFoundThere, Unreadable
 from service.providers import AccountContext, Exchange, Finding, Listed, Page
@@ -48,6 +48,7 @@ HINTS: Final = frozenset({"status_changed", "transaction_status_changed"})
 # A call each. 1 + 25 + 10 calls take some 7 s at 5 a second; an exchange has 15 s.
 ATTEMPTS_MAX: Final = 25  # source: section 12
 CHILDREN_MAX: Final = 10
+CLAIMS: Final = claims_of("ginger", "order")
 SLICE: Final = timedelta(days=1)  # source: section 11, and so the overlap
 OVERLAP: Final = timedelta(seconds=1)
 
@@ -247,7 +248,7 @@ class Ginger:
 
 def _claimed(word: object) -> Status | None:
     """Return the status that a call speaks of; most brands name none. Source: section 13."""
-    return WORDS.get(word) if isinstance(word, str) else None
+    return CLAIMS.get(word) if isinstance(word, str) else None
 
 
 def _set_aside(reason: str) -> Event:

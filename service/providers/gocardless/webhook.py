@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from service.domain.event import Event, EventVerdict
-from service.domain.status import Status, words_of
+from service.domain.status import Status, claims_of
 from service.domain.strict_json import NotStrict
 from service.errors import Malformed, Unreadable
 from service.providers.gocardless.by_item import parse_by_item
@@ -42,7 +42,7 @@ TELLING: Final = {
 # was fulfilled claims nothing, as its payment decides from then on.
 CLAIMING: Final[Mapping[str, Mapping[str, Status]]] = {
     "billing_requests": {"cancelled": Status.CANCELLED},
-    "payments": words_of("gocardless", "payment"),
+    "payments": claims_of("gocardless", "payment"),
 }
 
 # Steps of the payer within a billing request that stays as it is. Source: section 5.1, "none".
