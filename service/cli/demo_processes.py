@@ -52,6 +52,7 @@ open = "{poll_ms}ms"
 processing = "{poll_ms}ms"
 paid = "{poll_ms}ms"
 sweep = "{poll_ms}ms"
+reconcile_at = "never"
 sweep_lookback = "1h"
 
 {accounts}

@@ -137,7 +137,9 @@ async def _through_list(
         run = replace(run, expected=run.expected + len(news))
         for first in range(0, len(news), limit):
             run = await _compare(news[first : first + limit], run, parts, listener)
-            listener.moved(run)
+            if not run.dry_run:
+                # What was repaired is no news when the page is read again; in a dry run it is.
+                run = await _note(run, parts, listener)
         since = since if page.next else until
         run = await _note(replace(run, page=page.next, listed_until=since), parts, listener)
     return run

@@ -5,7 +5,7 @@ Source of every key and default: CONTRACT.md, section 3.
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import time, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, TypeVar
@@ -27,6 +27,7 @@ Role = Literal["viewer", "erp", "operator", "admin"]
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 NAME_WANTED = "up to 64 letters, digits, - and _"
 PORT_MAX = 65535
+TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 
 S = TypeVar("S", bound=Section)
 T = TypeVar("T")
@@ -119,6 +120,7 @@ class Polling(Section):
     """How often we look without being told: the safety net behind the webhooks.
 
     sweep_lookback is how far back the first sweep looks; later ones continue from the last.
+    reconcile_at is the time of day, in UTC, at which the last days are reconciled, or "never".
     """
 
     open: timedelta = timedelta(minutes=15)
@@ -127,6 +129,16 @@ class Polling(Section):
     max_age: timedelta = timedelta(days=60)
     sweep: timedelta = timedelta(minutes=5)
     sweep_lookback: timedelta = timedelta(days=7)
+    reconcile_at: str = "02:30"
+
+    def __post_init__(self) -> None:
+        if self.reconcile_at != "never" and not TIME_OF_DAY.fullmatch(self.reconcile_at):
+            raise Expected('a time of day in UTC such as "02:30", or "never"', at="reconcile_at")
+
+    @property
+    def nightly_at(self) -> time | None:
+        """When in UTC to reconcile every night, None for never."""
+        return None if self.reconcile_at == "never" else time.fromisoformat(self.reconcile_at)
 
 
 class Account(Section):

@@ -109,6 +109,24 @@ class Reconciles:
             return None
         return await self._go_on(account, ask) or await self._begin(account, ask)
 
+    async def wanting(self, accounts: Sequence[str], ask: Ask, *, may_begin: bool) -> list[str]:
+        """Return the accounts whose run of that name is nobody's now and not finished.
+
+        may_begin: also those that have none yet.
+        """
+        cursor = await self._connection.execute(
+            """
+            select a.name from unnest(%b::text[]) as a (name)
+             where not exists (select from reconciles
+                                where account = a.name and asked = %s
+                                  and (finished_at is not null or leased_until > now()))
+               and (%s or exists (select from reconciles where account = a.name and asked = %s))
+             order by a.name
+            """,
+            [list(accounts), ask.name, may_begin, ask.name],
+        )
+        return [str(name) for (name,) in await cursor.fetchall()]
+
     async def _go_on(self, account: str, ask: Ask) -> Run | None:
         async with self._connection.cursor(row_factory=class_row(Run)) as cursor:
             await cursor.execute(

@@ -1,15 +1,19 @@
-"""`settled reconcile` as a person runs it: PostgreSQL and the sandbox's Ginger over real sockets."""
+"""`settled reconcile` as a person runs it, with PostgreSQL and the sandbox's Ginger."""
 
 import asyncio
+import contextlib
 import json
+import os
+import pty
+import re
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from subprocess import PIPE, CompletedProcess, Popen
+from subprocess import PIPE, CompletedProcess
 from typing import Any
 
 import httpx
@@ -127,3 +131,175 @@ async def test_drift_of_each_class_is_shown_dry_then_repaired_and_then_there_is_
     recorded = dict(await site.rows("select provider_id, received - refunded from requests"))
     for one in await site.truth():
         assert recorded[one["provider_id"]] == one["received"] - one["refunded"]
+
+
+async def test_after_ctrl_c_the_same_window_is_gone_on_with(site: Site) -> None:
+    await site.make("open", 12)
+    await site.reconcile("--json")
+    site.limit("4/s")
+
+    interrupted, said = await interrupt_half_way(site)
+    before = await site.rows(OPEN_RUN)
+    ended = await site.reconcile("--json", "--dry-run")
+
+    assert interrupted == 130, said
+    assert "the same command goes on from here" in said
+    ((half_way, is_free),) = before
+    assert (0 < half_way < 12, is_free) == (True, True)
+    assert ended.returncode == 0, ended.stderr
+    assert f"{half_way}/12 compared" in ended.stderr
+    runs = await site.rows("select compared, lease_no from reconciles where dry_run")
+    assert runs == [(12, 2)]
+
+
+async def interrupt_half_way(site: Site) -> tuple[int | None, str]:
+    """Press Ctrl-C once something was compared; return the exit code and what was said."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "service.cli.main", "reconcile", "--json", "--dry-run"),
+        cwd=site.folder,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    await eventually(lambda: is_half_way(site))
+    process.send_signal(signal.SIGINT)
+    _, said = await process.communicate()
+    return process.returncode, said.decode()
+
+
+OPEN_RUN = "select compared, leased_until <= now() from reconciles where finished_at is null"
+
+
+async def is_half_way(site: Site) -> bool:
+    return any(compared > 0 for compared, _ in await site.rows(OPEN_RUN))
+
+
+async def test_a_second_run_of_an_account_is_refused_while_one_is_under_way(site: Site) -> None:
+    await site.reconcile()
+    await site.rows(
+        "insert into reconciles (account, asked, dry_run, since, until, leased_until)"
+        " values ('ginger-nl', 'another', false, now() - interval '1 h', now(),"
+        "         now() + interval '1 min') returning id"
+    )
+
+    ended = await site.reconcile("--since", "1h")
+
+    assert ended.returncode == 4
+    assert "another reconcile is under way" in ended.stderr
+
+
+async def test_a_person_reads_a_table_and_what_was_done(site: Site) -> None:
+    await site.make("paid", 1)
+
+    first = await site.reconcile("--account", "ginger-nl")
+    second = await site.reconcile("--account", "ginger-nl")
+
+    head, row = first.stdout.splitlines()
+    assert head.split() == [
+        *("DRIFT", "ACCOUNT", "KIND", "PROVIDER_ID", "REFERENCE", "OURS", "THEIRS", "REPAIR"),
+    ]
+    assert row.split()[:3] == ["unknown_here", "ginger-nl", "order"]
+    assert row.split()[4:] == ["-", "-", "paid", "40.00/40.00", "done"]
+    assert "1 unknown_here; repaired" in first.stderr
+    assert (second.returncode, second.stdout) == (0, "")
+    assert "no drift in 1 requests" in second.stderr
+
+
+async def test_a_window_may_be_given_in_times_and_leaves_out_what_is_beyond(site: Site) -> None:
+    await site.make("paid", 1)
+    await site.reconcile()
+
+    since = (datetime.now(UTC) - timedelta(days=2)).isoformat()
+    ended = await site.reconcile("--since", since, "--until", "PT1H")
+
+    assert ended.returncode == 0
+    assert "no drift in 0 requests" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "exit_code", "said"),
+    [
+        (["--since", "soon"], 2, "expected a duration such as 7d"),
+        (["--since", "2026-01-01"], 2, "or a time such as 2026-11-20T14:30:00Z"),
+        (["--since", "1h", "--until", "2h"], 2, "expected a time before --until"),
+        (["--account", "nobody"], 5, "no account 'nobody'"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_with_what_can(
+    options: list[str], exit_code: int, said: str, configured: Path
+) -> None:
+    ended = settled("reconcile", *options, folder=configured)
+
+    assert (ended.returncode, ended.stdout) == (exit_code, "")
+    assert said in ended.stderr
+
+
+def test_a_wrong_configuration_is_3_and_a_database_that_is_away_4(tmp_path: Path) -> None:
+    (tmp_path / "settled.toml").write_text('[polling]\nopen = "soon"\n')
+    wrong = settled("reconcile", folder=tmp_path)
+    (tmp_path / "settled.toml").write_text('[database]\nurl = "postgresql://127.0.0.1:1/none"\n')
+    away = settled("reconcile", folder=tmp_path)
+
+    assert (wrong.returncode, away.returncode) == (3, 4)
+    assert "polling.open" in wrong.stderr
+
+
+async def test_a_provider_that_is_away_is_4_and_the_run_stands_where_it_was(site: Site) -> None:
+    await site.make("open", 2)
+    await site.reconcile()
+    text = (site.folder / "settled.toml").read_text()
+    nowhere = text.replace(str(site.sandbox.base_url).rstrip("/"), "http://127.0.0.1:1")
+    (site.folder / "settled.toml").write_text(nowhere)
+
+    away = await site.reconcile()
+    (site.folder / "settled.toml").write_text(text)
+    back = await site.reconcile()
+
+    assert (away.returncode, away.stdout) == (4, "")
+    assert "connect_failed" in away.stderr
+    assert "Traceback" not in away.stderr
+    assert back.returncode == 0, back.stderr
+    assert await site.rows("select compared, lease_no from reconciles where id > 1") == [(2, 2)]
+
+
+async def test_in_live_mode_a_repair_wants_yes_and_a_dry_run_does_not(configured: Path) -> None:
+    text = (configured / "settled.toml").read_text()
+    (configured / "settled.toml").write_text('[settled]\nmode = "live"\n' + text)
+
+    async def ends(*options: str) -> int:
+        ended = await asyncio.to_thread(settled, "reconcile", *options, folder=configured)
+        return ended.returncode
+
+    assert [await ends(), await ends("--yes"), await ends("--dry-run")] == [7, 0, 0]
+
+
+async def test_on_a_terminal_a_bar_shows_how_far_it_is_and_data_stays_on_stdout(
+    site: Site,
+) -> None:
+    await site.make("paid", 3)
+    ours, theirs = pty.openpty()
+
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "service.cli.main", "reconcile", "--json"),
+        cwd=site.folder,
+        stdout=PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown, (out, _) = await asyncio.gather(
+        asyncio.to_thread(all_shown, ours), process.communicate()
+    )
+
+    assert process.returncode == 6, shown
+    assert [json.loads(line)["drift"] for line in out.splitlines()] == ["unknown_here"] * 3
+    assert "3/3" in shown
+    assert "3 drift left 0:00:00" in shown
+
+
+def all_shown(terminal: int) -> str:
+    """Return what a terminal is shown until whoever writes has gone, without its colours."""
+    shown = b""
+    # A terminal that nobody writes to any more is a read error on Linux.
+    with os.fdopen(terminal, "rb", buffering=0) as screen, contextlib.suppress(OSError):
+        while more := screen.read(4096):
+            shown += more
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())

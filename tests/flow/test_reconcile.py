@@ -4,18 +4,17 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
-import httpx
 import pytest
 
 from service.domain.drift import DriftClass
 from service.errors import Unavailable
 from service.flow.reconcile import Told, reconcile
 from service.storage.reconciles import Ask, Run
-from service.storage.unit_of_work import unit_of_work
 from tests.flow.test_sweep import page
-from tests.flow.world import ACCOUNT, World, order, order_id
+from tests.flow.world import World, order, order_id, refund
 
 HOUR = timedelta(hours=1)
 UNWRITTEN = ("requests", "due", "transitions", "notifications", "observations", "orders", "related")
@@ -82,7 +81,7 @@ EACH_CLASS = {
 async def contents(world: World) -> dict[str, list[dict[str, Any]]]:
     """Every row of the tables that a dry run leaves alone."""
     return {
-        table: await world.rows(f"select t::text from {table} as t order by 1")  # noqa: S608
+        table: await world.rows(f"select t::text from {table} as t order by 1")
         for table in UNWRITTEN
     }
 
@@ -113,7 +112,203 @@ async def test_a_run_repairs_each_class_and_the_second_finds_nothing(world: Worl
     assert len(world.provider.calls) > calls
     statuses = [await world.status(number) for number in (1, 2, 3, 4, 5, 6, 7)]
     assert statuses == ["paid", "paid", "open", "open", "paid", "open", "paid"]
-    found = await world.rows(
-        "select distinct observed_by from transitions where subject = 'request' and sequence > 1"
+    causes = await world.rows(
+        "select observed_by from transitions as t join requests as r on r.id = t.subject_id"
+        " where r.provider_id = any(%s) and t.sequence > 1",
+        [order_id(1), order_id(3)],
     )
-    assert found == [{"observed_by": "operator"}]
+    assert causes == [{"observed_by": "operator"}] * len(causes)
+    assert causes
+
+
+async def test_an_amount_that_the_provider_shows_otherwise_is_a_conflict_and_mended(
+    world: World,
+) -> None:
+    world.provider.shows(order(1))
+    await world.read(1)
+    world.provider.shows(order(1, amount=3500, minute=9))
+
+    _, heard = await compared(world)
+
+    (told,) = heard.told
+    assert told.drift.drift is DriftClass.CONFLICTING_AMOUNT
+
+
+async def test_what_is_flagged_already_is_no_news(world: World) -> None:
+    """Less money than was confirmed is an older picture: it is flagged and kept."""
+    world.provider.shows(order(1))
+    await world.read(1)
+    world.provider.shows(order(1, "order_new", minute=9))
+
+    _, first = await compared(world)
+    _, second = await compared(world)
+
+    assert [told.drift.drift for told in first.told] == [DriftClass.CONFLICTING_AMOUNT]
+    assert second.told == []
+    request = await world.request(1)
+    assert request is not None
+    assert "regression_refused" in request.attention
+
+
+async def test_a_refund_that_is_listed_leads_to_its_order(world: World) -> None:
+    world.provider.shows(order(1))
+    await world.read(1)
+    await world.run("update requests set updated_at = now() - interval '2 h'")
+    given_back = refund(2, of=1)
+    links = [{"id": order_id(2)}]
+    world.provider.shows(given_back, order(1, minute=9, refund_orders=links))
+    before = len(world.provider.calls)
+
+    run, _ = await compared(world, given_back)
+
+    assert run.compared == 1
+    assert order_id(1) in world.provider.calls[before:]
+
+
+async def test_what_is_not_to_be_discovered_is_no_drift(closed_world: World) -> None:
+    closed_world.provider.shows(order(1))
+
+    run, heard = await compared(closed_world, order(1))
+
+    assert (run.is_finished, heard.told) == (True, [])
+    assert await closed_world.request(1) is None
+
+
+async def test_a_word_that_we_do_not_know_is_parked_once(world: World) -> None:
+    world.provider.shows(order(1))
+    await world.read(1)
+    world.provider.shows(order(1, status="pondering", minute=9))
+
+    _, first = await compared(world)
+    _, second = await compared(world)
+
+    assert [(told.drift.drift, told.drift.word) for told in first.told] == [
+        (DriftClass.MISSED, "pondering")
+    ]
+    assert second.told == []
+    assert (await world.due(1))["parked"] == "unmapped_status"
+
+
+async def test_a_read_that_the_ordinary_road_made_meanwhile_is_no_drift(world: World) -> None:
+    world.provider.shows(order(1, "order_new"))
+    await world.read(1)
+
+    async def be_overtaken() -> dict[str, object]:
+        world.provider.shows(order(1, minute=9))
+        await world.read(1)
+        return order(1, minute=8)
+
+    world.provider.answers[order_id(1)] = be_overtaken
+
+    _, heard = await compared(world, wanted=ask(dry_run=True))
+
+    assert heard.told == []
+    assert await world.status(1) == "paid"
+
+
+async def test_one_read_that_fails_is_tried_again_and_then_counted_and_passed(
+    world: World,
+) -> None:
+    world.provider.shows(*(order(number) for number in (1, 2, 3)))
+    await world.read(1, 2, 3)
+    world.provider.answers[order_id(2)] = [500, order(2)]
+    world.provider.answers[order_id(3)] = 500
+
+    run, heard = await compared(world)
+
+    assert (run.is_finished, run.compared, run.unread, heard.told) == (True, 3, 1, [])
+
+
+@pytest.mark.parametrize("answer", [401, 503])
+async def test_a_provider_that_is_away_stops_the_run_where_it_is(world: World, answer: int) -> None:
+    numbers = range(1, 31)
+    world.provider.shows(*(order(number) for number in numbers))
+    await world.read(*numbers)
+    for number in range(16, 31):
+        world.provider.answers[order_id(number)] = answer
+
+    with pytest.raises(Unavailable):
+        await compared(world)
+    world.provider.shows(*(order(number) for number in numbers))
+    first_again = world.provider.asked_for(1)
+    run, heard = await compared(world)
+
+    kept = await world.rows("select compared, lease_no from reconciles")
+    assert kept == [{"compared": 30, "lease_no": 2}]
+    assert (run.is_finished, heard.compared[0]) == (True, 15)
+    assert world.provider.asked_for(1) == first_again
+
+
+async def test_a_run_that_is_told_to_stop_is_gone_on_with(world: World) -> None:
+    numbers = range(1, 31)
+    world.provider.shows(*(order(number) for number in numbers))
+    await world.read(*numbers)
+    stopping = asyncio.Event()
+    heard = Heard()
+    parts = replace(world.parts, stopping=stopping)
+
+    async def stop() -> dict[str, object]:
+        stopping.set()
+        return order(3)
+
+    world.provider.answers[order_id(3)] = stop
+    stopped = await reconcile(world.account, ask(), parts=parts, listener=heard)
+    run, rest = await compared(world)
+
+    assert stopped is not None
+    assert (stopped.is_finished, 3 <= stopped.compared < 30) == (False, True)
+    assert (run.is_finished, run.compared, rest.compared[0]) == (True, 30, stopped.compared)
+
+
+async def test_one_run_of_an_account_at_a_time_and_the_other_waits_for_nobody(
+    world: World,
+) -> None:
+    world.provider.shows(order(1))
+    await world.read(1)
+    others: list[Run | None] = []
+
+    async def try_another() -> dict[str, object]:
+        wanted = ask(name="another")
+        others.append(await reconcile(world.account, wanted, parts=world.parts, listener=Heard()))
+        return order(1)
+
+    world.provider.answers[order_id(1)] = try_another
+
+    run, _ = await compared(world)
+
+    assert (run.is_finished, others) == (True, [None])
+
+
+async def test_a_narrow_budget_is_waited_for_and_kept(world: World) -> None:
+    numbers = range(1, 13)
+    world.provider.shows(*(order(number) for number in numbers))
+    await world.read(*numbers)
+    world.provider.calls.clear()
+    asked: list[float] = []
+    narrow = world.with_budget()
+
+    async def note_time(number: int) -> dict[str, object]:
+        asked.append(asyncio.get_running_loop().time())
+        return order(number)
+
+    for number in numbers:
+        world.provider.answers[order_id(number)] = partial(note_time, number)
+    run, _ = await compared(narrow, wanted=ask(dry_run=True))
+
+    assert (run.is_finished, run.compared, run.unread) == (True, 12, 0)
+    in_a_second = max(sum(at <= other < at + 1 for other in asked) for at in asked)
+    assert in_a_second <= 5
+
+
+async def test_a_window_with_two_days_of_list_is_looked_through_in_parts(world: World) -> None:
+    world.provider.shows(order(1), order(2))
+    now = datetime.now(UTC)
+    wanted = Ask("48h", since=now - 47 * HOUR, until=now, dry_run=False)
+    world.provider.pages = [page(order(1)), page(order(2))]
+    heard = Heard()
+
+    run = await reconcile(world.account, wanted, parts=world.parts, listener=heard)
+
+    assert run is not None
+    assert (run.is_finished, set(heard.drift.values())) == (True, {DriftClass.UNKNOWN_HERE})
+    assert (await world.status(1), await world.status(2)) == ("paid", "paid")
