@@ -18,6 +18,7 @@ from service.cli.database import postgres_url, refuse_pending
 from service.cli.exits import NotConfirmed, ProblemFound
 from service.cli.output import as_text, show_object, show_table
 from service.domain.money import Money
+from service.domain.notification import time_text
 from service.errors import NotFound, Unavailable
 from service.settings import Expected, Settings, parse_duration
 
@@ -121,12 +122,13 @@ def moment_in(text: str, *, option: str, now: datetime) -> tuple[datetime, str]:
 
 
 def confirm(configuration: Settings, *, dry_run: bool, yes: bool) -> None:
-    """Have a repair in live mode confirmed. Raises NotConfirmed, or Abort on a plain no."""
+    """Have a repair in live mode confirmed. Raises NotConfirmed."""
     if dry_run or yes or not configuration.settled.live:
         return
     if not sys.stdin.isatty():
         raise NotConfirmed("this repairs LIVE requests; look with --dry-run first, then give --yes")
-    click.confirm("Repair LIVE requests that drifted?", abort=True, err=True)
+    if not click.confirm("Repair LIVE requests that drifted?", err=True):
+        raise NotConfirmed("nothing was read or changed")
 
 
 def run_all(
@@ -230,6 +232,13 @@ class Teller:
         self.last: Run | None = None
 
     def moved(self, run: "Run") -> None:
+        is_first = self.last is None or self.last.id != run.id
+        if is_first and run.lease_no > 1:
+            click.echo(
+                f"{run.account}: going on with a run that stopped; its window ends at"
+                f" {time_text(run.until)}",
+                err=True,
+            )
         self.last = run
         self._show(run)
 

@@ -30,7 +30,7 @@ from service.flow.parts import named_in
 from service.flow.patience import patiently
 from service.flow.sync import Start, starts_of
 from service.storage.due import Claimed
-from service.storage.reconciles import Reconciles, Standing
+from service.storage.reconciles import Reconciles, Run, Standing
 from service.storage.unit_of_work import unit_of_work
 
 # Reads of one request, where the provider fails to answer.
@@ -60,10 +60,11 @@ class _Record:
         return self.standings.get(key, _NEVER)
 
 
-async def compare_fresh(keys: Sequence[Key], parts: SyncParts) -> Compared:
+async def compare_fresh(keys: Sequence[Key], run: Run, parts: SyncParts) -> Compared:
     """Read keys at their provider, within the polls' share of the budget, and compare.
 
-    What turns out to be a part is compared as the request that has it. A request that the
+    What turns out to be a part is compared as the request that has it, unless the run comes to
+    that by itself. A request that the
     ordinary road has read meanwhile is as fresh as ours, and no drift. Nothing is written but a
     pause that the provider asked for. Raises Unavailable where no further read would help now.
     """
@@ -74,12 +75,13 @@ async def compare_fresh(keys: Sequence[Key], parts: SyncParts) -> Compared:
         if isinstance(look.answer, BelongsTo)
     )
     further = [key for key in owners if key not in set(keys)]
-    if further:
-        before_owners, looks_at_owners = await _look_at(further, parts)
-        before |= before_owners
-        looks += looks_at_owners
+    async with unit_of_work(parts.pool) as work:
+        further = await Reconciles(work.connection).beyond(run, further)
+    before_owners, looks_at_owners = await _look_at(further, parts)
+    before |= before_owners
+    looks += looks_at_owners
     if (obstacle := _stops_all(looks)) is not None:
-        raise Unavailable(f"{keys[0].account}: {obstacle}") from obstacle
+        raise Unavailable(f"{run.account}: {_in_words(obstacle)}") from obstacle
     after = await _record_of(looks, parts)
     fresh = [
         look
@@ -222,6 +224,12 @@ def _is_unread(look: Look) -> bool:
 def _may_pass(look: Look) -> bool:
     """Return whether what a look ran into may be over when it is tried again."""
     return isinstance(look.failure, Unavailable) and not isinstance(look.failure, NotAllowedYet)
+
+
+def _in_words(obstacle: SettledError) -> str:
+    if isinstance(obstacle, NotAllowedYet):
+        return "no call is allowed now: the account is paused, or others use up its budget"
+    return str(obstacle)
 
 
 def _stops_all(looks: Sequence[Look]) -> SettledError | None:

@@ -18,7 +18,7 @@ from service.domain.drift import Drift
 from service.domain.request import Key
 from service.errors import NotAllowedYet, Rejected, SettledError, Unavailable
 from service.fetch import ConnectedAccount
-from service.flow.difference import Compared, compare_fresh
+from service.flow.difference import compare_fresh
 from service.flow.look import SyncParts
 from service.flow.pages import read_page, wait_after
 from service.flow.patience import patiently
@@ -71,15 +71,34 @@ async def reconcile(
         run = await Reconciles(work.connection).claim(account.name, ask)
     if run is None:
         return None
+    once = _Once(listener)
     async with _leased(run, parts):
-        listener.moved(run)
-        run = await _through_record(run, account, parts, listener)
+        once.moved(run)
+        run = await _through_record(run, account, parts, once)
         if isinstance(account.provider, HasList):
-            run = await _through_list(run, account, account.provider, parts, listener)
+            run = await _through_list(run, account, account.provider, parts, once)
         if not parts.stopping.is_set():
-            run = await _note(replace(run, is_finished=True), parts, listener)
+            run = await _note(replace(run, is_finished=True), parts, once)
             log.info("reconcile.finished", account=run.account, drifted=run.drifted)
     return run
+
+
+class _Once:
+    """Tells of each request once, although a list may name it, or its parts, several times."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._told: set[Key] = set()
+
+    def is_news(self, drift: Drift) -> bool:
+        return drift.key not in self._told
+
+    def moved(self, run: Run) -> None:
+        self._listener.moved(run)
+
+    def found(self, told: Told) -> None:
+        self._told.add(told.drift.key)
+        self._listener.found(told)
 
 
 @asynccontextmanager
@@ -106,7 +125,7 @@ async def _keep(run: Run, parts: SyncParts) -> None:
 
 
 async def _through_record(
-    run: Run, account: ConnectedAccount, parts: SyncParts, listener: Listener
+    run: Run, account: ConnectedAccount, parts: SyncParts, once: _Once
 ) -> Run:
     """Compare what we have a record of."""
     limit = _batch_of(account)
@@ -115,16 +134,16 @@ async def _through_record(
             keys = await Reconciles(work.connection).known(run, limit=limit)
         if keys:
             last = keys[-1]
-            run = await _compare(keys, run, parts, listener)
+            run = await _compare(keys, run, parts, once)
             run = replace(run, after_kind=str(last.kind), after_id=last.provider_id)
         else:
             run = replace(run, is_listing=True)
-        run = await _note(run, parts, listener)
+        run = await _note(run, parts, once)
     return run
 
 
 async def _through_list(
-    run: Run, account: ConnectedAccount, lister: HasList, parts: SyncParts, listener: Listener
+    run: Run, account: ConnectedAccount, lister: HasList, parts: SyncParts, once: _Once
 ) -> Run:
     """Compare what the provider's list shows and we have no record of, or an older one."""
     length_max, limit = lister.window_max, _batch_of(account)
@@ -134,14 +153,15 @@ async def _through_list(
         page = await _page(run, account, lister, (since, until), parts)
         async with unit_of_work(parts.pool) as work:
             news = await Windows(work.connection).news(account.name, page.items)
+            news = await Reconciles(work.connection).beyond(run, news)
         run = replace(run, expected=run.expected + len(news))
         for first in range(0, len(news), limit):
-            run = await _compare(news[first : first + limit], run, parts, listener)
+            run = await _compare(news[first : first + limit], run, parts, once)
             if not run.dry_run:
                 # What was repaired is no news when the page is read again; in a dry run it is.
-                run = await _note(run, parts, listener)
+                run = await _note(run, parts, once)
         since = since if page.next else until
-        run = await _note(replace(run, page=page.next, listed_until=since), parts, listener)
+        run = await _note(replace(run, page=page.next, listed_until=since), parts, once)
     return run
 
 
@@ -159,40 +179,40 @@ async def _page(
     call = partial(lister.list_page, *window, run.page)
     try:
         return await patiently(lambda: read_page(account, call, parts), parts)
-    except NotAllowedYet:
-        raise
     except SettledError as error:
-        await wait_after(error, account.name, parts=parts)
+        if not isinstance(error, NotAllowedYet):
+            await wait_after(error, account.name, parts=parts)
         if isinstance(error, Rejected) and run.page is not None:
             async with unit_of_work(parts.pool) as work:
                 await Reconciles(work.connection).note(replace(run, page=None))
         raise Unavailable(f"{account.name}: its list cannot be read: {error}") from error
 
 
-async def _compare(keys: Sequence[Key], run: Run, parts: SyncParts, listener: Listener) -> Run:
+async def _compare(keys: Sequence[Key], run: Run, parts: SyncParts, once: _Once) -> Run:
     """Read a few requests, tell their drift, and repair it unless this is a dry run.
 
     Raises Unavailable where no further read would help now: the run stands before them.
     """
-    compared = await compare_fresh(keys, parts)
-    repaired = set() if run.dry_run else await _repair(compared, parts)
-    for drift in compared.drift:
-        listener.found(Told(drift, None if run.dry_run else drift.key in repaired))
+    compared = await compare_fresh(keys, run, parts)
+    news = [drift for drift in compared.drift if once.is_news(drift)]
+    repaired = set() if run.dry_run else await _repair(news, parts)
+    for drift in news:
+        once.found(Told(drift, None if run.dry_run else drift.key in repaired))
     return replace(
         run,
         compared=run.compared + len(keys),
         expected=max(run.expected, run.compared + len(keys)),
         unread=run.unread + compared.unread,
-        drift=run.drift_with([drift.drift for drift in compared.drift]),
+        drift=run.drift_with([drift.drift for drift in news]),
     )
 
 
-async def _repair(compared: Compared, parts: SyncParts) -> set[Key]:
+async def _repair(news: Sequence[Drift], parts: SyncParts) -> set[Key]:
     """Have what drifted read and recorded by the ordinary road; return what was brought up to date.
 
     Where the budget has no call left for one, that one is asked for again.
     """
-    keys = [drift.key for drift in compared.drift]
+    keys = [drift.key for drift in news]
     if not keys:
         return set()
     left = keys
@@ -214,11 +234,11 @@ async def _repair(compared: Compared, parts: SyncParts) -> set[Key]:
     return {key for key, standing in standings.items() if standing.done == standing.wanted}
 
 
-async def _note(run: Run, parts: SyncParts, listener: Listener) -> Run:
+async def _note(run: Run, parts: SyncParts, once: _Once) -> Run:
     async with unit_of_work(parts.pool) as work:
         if not await Reconciles(work.connection).note(run):
             raise Unavailable(f"{run.account}: another process went on with this run")
-    listener.moved(run)
+    once.moved(run)
     return run
 
 

@@ -213,6 +213,21 @@ class Reconciles:
         )
         return [Key(run.account, Kind(kind), name) for kind, name in await cursor.fetchall()]
 
+    async def beyond(self, run: Run, keys: Sequence[Key]) -> list[Key]:
+        """Return those of keys that `known` does not bring, in their order."""
+        cursor = await self._connection.execute(
+            """
+            select account, kind, provider_id
+              from requests join unnest(%b::text[], %b::text[], %b::text[])
+                                 as k (account, kind, provider_id)
+                            using (account, kind, provider_id)
+             where updated_at >= %s and first_seen_at < %s
+            """,
+            [*_columns(keys), run.since, run.until],
+        )
+        known = {Key(account, Kind(kind), name) for account, kind, name in await cursor.fetchall()}
+        return [key for key in keys if key not in known]
+
     async def standings(self, keys: Sequence[Key]) -> dict[Key, Standing]:
         """Return how the rows of what is due stand, of those keys that have one.
 
@@ -225,16 +240,20 @@ class Reconciles:
               from due join unnest(%b::text[], %b::text[], %b::text[])
                             as k (account, kind, provider_id) using (account, kind, provider_id)
             """,
-            [
-                [key.account for key in keys],
-                [str(key.kind) for key in keys],
-                [key.provider_id for key in keys],
-            ],
+            _columns(keys),
         )
         return {
             Key(account, Kind(kind), name): Standing(*standing)
             for account, kind, name, *standing in await cursor.fetchall()
         }
+
+
+def _columns(keys: Sequence[Key]) -> list[list[str]]:
+    return [
+        [key.account for key in keys],
+        [str(key.kind) for key in keys],
+        [key.provider_id for key in keys],
+    ]
 
 
 _COLUMNS = """

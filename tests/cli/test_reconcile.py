@@ -86,7 +86,9 @@ async def site(configured: Path, pool: Pool) -> AsyncIterator[Site]:
 
 def drift_in(ended: CompletedProcess[str]) -> dict[str, str]:
     objects = [json.loads(line) for line in ended.stdout.splitlines()]
-    return {one["provider_id"]: one["drift"] for one in objects}
+    drift = {one["provider_id"]: one["drift"] for one in objects}
+    assert len(drift) == len(objects), "each request is told of once"
+    return drift
 
 
 async def plant(site: Site) -> dict[str, str]:
@@ -148,6 +150,7 @@ async def test_after_ctrl_c_the_same_window_is_gone_on_with(site: Site) -> None:
     assert (0 < half_way < 12, is_free) == (True, True)
     assert ended.returncode == 0, ended.stderr
     assert f"{half_way}/12 compared" in ended.stderr
+    assert "going on with a run that stopped" in ended.stderr
     runs = await site.rows("select compared, lease_no from reconciles where dry_run")
     assert runs == [(12, 2)]
 

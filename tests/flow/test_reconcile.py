@@ -98,6 +98,25 @@ async def test_a_dry_run_finds_each_class_of_drift_and_writes_nothing(world: Wor
     assert await contents(world) == before
 
 
+async def test_what_the_record_and_the_list_both_lead_to_is_compared_and_told_once(
+    world: World,
+) -> None:
+    world.provider.shows(order(1, "order_new"), order(2, "order_new"))
+    await world.read(1, 2)
+    await world.run(
+        "update requests set updated_at = now() - interval '2 h' where provider_id = %s",
+        order_id(2),
+    )
+    world.provider.shows(*(news := [order(1, minute=9), order(2, minute=9)]))
+    world.provider.calls.clear()
+
+    run, heard = await compared(world, *news, *news, wanted=ask(dry_run=True))
+
+    assert [told.drift.key.provider_id for told in heard.told] == [order_id(1), order_id(2)]
+    assert (run.drifted, run.compared, run.expected) == (2, 2, 2)
+    assert (world.provider.asked_for(1), world.provider.asked_for(2)) == (1, 1)
+
+
 async def test_a_run_repairs_each_class_and_the_second_finds_nothing(world: World) -> None:
     listed = await plant(world)
 
