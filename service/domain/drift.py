@@ -1,9 +1,7 @@
 """Drift: where a provider's picture of a request and our record part, and in which way."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
 from service.domain.lifecycle import Contradiction, NoChange, Stale, Transition, Verdict
 from service.domain.request import Facts, Key, PaymentRequest
@@ -23,15 +21,6 @@ class DriftClass(StrEnum):
     UNKNOWN_HERE = "unknown_here"
     # We have a record of it and the provider knows no such thing.
     UNKNOWN_THERE = "unknown_there"
-
-
-MEANINGS: Final[Mapping[DriftClass, str]] = {
-    DriftClass.MISSED: "the provider moved on and nothing told us",
-    DriftClass.LAGGING: "one side is behind, and it is known",
-    DriftClass.CONFLICTING_AMOUNT: "the amounts contradict each other",
-    DriftClass.UNKNOWN_HERE: "the provider has it, we do not",
-    DriftClass.UNKNOWN_THERE: "we have it, the provider does not",
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,24 +104,33 @@ class _Once:
 @asynccontextmanager
 async def _leased(run: Run, parts: SyncParts) -> AsyncIterator[None]:
     """Keep the run's lease while the block lasts, and give it back after it."""
-    keeping = asyncio.create_task(_keep(run, parts))
+    ended = asyncio.Event()
+    keeping = asyncio.create_task(_keep(run, parts, ended))
     try:
         yield
     finally:
-        keeping.cancel()
-        await asyncio.wait([keeping])
+        # Told, not cancelled: a cancellation can get lost in a wait for a connection (Python 3.11).
+        ended.set()
+        await keeping
         async with unit_of_work(parts.pool) as work:
             await Reconciles(work.connection).release(run)
 
 
-async def _keep(run: Run, parts: SyncParts) -> None:
-    while True:
-        await asyncio.sleep(LEASE_SECONDS / 3)
+async def _keep(run: Run, parts: SyncParts, ended: asyncio.Event) -> None:
+    while not ended.is_set():
         try:
-            async with unit_of_work(parts.pool) as work:
-                await Reconciles(work.connection).renew(run)
-        except Unavailable as error:
-            log.warning("reconcile.unrenewed", account=run.account, reason=error.detail)
+            async with asyncio.timeout(LEASE_SECONDS / 3):
+                await ended.wait()
+        except TimeoutError:
+            await _renew(run, parts)
+
+
+async def _renew(run: Run, parts: SyncParts) -> None:
+    try:
+        async with unit_of_work(parts.pool) as work:
+            await Reconciles(work.connection).renew(run)
+    except Unavailable as error:
+        log.warning("lease.unrenewed", account=run.account, reason=error.detail)
 
 
 async def _through_record(

@@ -31,7 +31,7 @@ def test_whatever_we_have_no_record_of_is_unknown_here(status: Status) -> None:
     assert drift(None, status) is DriftClass.UNKNOWN_HERE
 
 
-@pytest.mark.parametrize(("ours", "theirs"), permutations(Status, 2))
+@pytest.mark.parametrize(("ours", "theirs"), list(permutations(Status, 2)))
 def test_two_statuses_that_differ_are_always_drift_and_lag_where_a_look_is_outstanding(
     ours: Status, theirs: Status
 ) -> None:
