@@ -72,9 +72,9 @@ def test_defaults_are_those_of_the_contract() -> None:
 
 
 def test_every_night_has_a_time_of_day_or_none() -> None:
-    assert read("").polling.nightly_at == time(2, 30)
-    assert read('[polling]\nreconcile_at = "23:05"').polling.nightly_at == time(23, 5)
-    assert read('[polling]\nreconcile_at = "never"').polling.nightly_at is None
+    assert read("").reconcile.nightly_at == time(2, 30)
+    assert read('[reconcile]\nat = "23:05"').reconcile.nightly_at == time(23, 5)
+    assert read('[reconcile]\nat = "never"').reconcile.nightly_at is None
 
 
 def test_paths_start_at_the_folder_of_the_file_also_by_default() -> None:
@@ -276,8 +276,8 @@ def test_no_message_shows_a_secret(text: str) -> None:
         ('[redis]\nurl = "http://redis"', 'redis.url: expected "embedded" or a URL with'),
         ('[polling]\nopen = "soon"', "polling.open: expected a duration such as"),
         ("[polling]\nopen = 900", "polling.open: expected a duration such as"),
-        ('[polling]\nreconcile_at = "24:00"', "polling.reconcile_at: expected a time of day"),
-        ('[polling]\nreconcile_at = "2:30"', "polling.reconcile_at: expected a time of day"),
+        ('[reconcile]\nat = "24:00"', "reconcile.at: expected a time of day"),
+        ('[reconcile]\nat = "2:30"', "reconcile.at: expected a time of day"),
         ('[[account]]\nprovider = "x"', "account[0].name: expected text, got nothing"),
         (f'{ACCOUNT}limit = "fast"', 'account[0].limit: expected a rate such as "5/s"'),
         (f'{ACCOUNT}limit = "0/s"', "account[0].limit: expected a rate"),

@@ -56,7 +56,7 @@ class Beat:
         self._runtime = runtime
         self._silence_seconds = silence_seconds
         self._drains = Drains(runtime, slots=OWN_SLOTS)
-        at = runtime.settings.polling.nightly_at
+        at = runtime.settings.reconcile.nightly_at
         self._nightly = Nightly(self._drains.sync_parts, at=at)
         self._stopping = asyncio.Event()
         self._silent_since: float | None = None

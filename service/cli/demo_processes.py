@@ -52,8 +52,10 @@ open = "{poll_ms}ms"
 processing = "{poll_ms}ms"
 paid = "{poll_ms}ms"
 sweep = "{poll_ms}ms"
-reconcile_at = "never"
 sweep_lookback = "1h"
+
+[reconcile]
+at = "never"
 
 {accounts}
 

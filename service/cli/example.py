@@ -43,12 +43,15 @@ paid = "P1D"                       # until settled, and for refunds and reversal
 max_age = "P60D"                   # how long a final request is watched
 sweep = "PT5M"                     # how often we list changes, where the provider can list
 sweep_lookback = "P7D"             # how far back the first list goes
-reconcile_at = "02:30"             # UTC; when the last 7 days are compared nightly, or "never"
 
 # How long we keep what. A year counts 365 days and a month 30.
 [privacy]
 raw_bodies = "P30D"
 facts = "P10Y"
+
+# Every night the last 7 days are compared with the providers, and what drifted is repaired.
+[reconcile]
+at = "02:30"                       # UTC; or "never"
 
 # One [[account]] for each set of credentials. Its address for the provider's webhooks is
 # /webhooks/NAME, with /TOKEN behind it where the account has a webhook token.

@@ -120,7 +120,6 @@ class Polling(Section):
     """How often we look without being told: the safety net behind the webhooks.
 
     sweep_lookback is how far back the first sweep looks; later ones continue from the last.
-    reconcile_at is the time of day, in UTC, at which the last days are reconciled, or "never".
     """
 
     open: timedelta = timedelta(minutes=15)
@@ -129,16 +128,6 @@ class Polling(Section):
     max_age: timedelta = timedelta(days=60)
     sweep: timedelta = timedelta(minutes=5)
     sweep_lookback: timedelta = timedelta(days=7)
-    reconcile_at: str = "02:30"
-
-    def __post_init__(self) -> None:
-        if self.reconcile_at != "never" and not TIME_OF_DAY.fullmatch(self.reconcile_at):
-            raise Expected('a time of day in UTC such as "02:30", or "never"', at="reconcile_at")
-
-    @property
-    def nightly_at(self) -> time | None:
-        """When in UTC to reconcile every night, None for never."""
-        return None if self.reconcile_at == "never" else time.fromisoformat(self.reconcile_at)
 
 
 class Account(Section):
@@ -246,6 +235,24 @@ class Privacy(Section):
     facts: Annotated[timedelta, Duration(calendar=True)] = timedelta(days=3650)
 
 
+class Reconcile(Section):
+    """When the last days of every account are compared, night by night.
+
+    at is a time of day in UTC, or "never".
+    """
+
+    at: str = "02:30"
+
+    def __post_init__(self) -> None:
+        if self.at != "never" and not TIME_OF_DAY.fullmatch(self.at):
+            raise Expected('a time of day in UTC such as "02:30", or "never"', at="at")
+
+    @property
+    def nightly_at(self) -> time | None:
+        """The time of day in UTC, None for never."""
+        return None if self.at == "never" else time.fromisoformat(self.at)
+
+
 class Settings(Section):
     """The whole file; source names it in messages."""
 
@@ -257,6 +264,7 @@ class Settings(Section):
     accounts: tuple[Account, ...] = field(name="account", default=())
     endpoints: tuple[Endpoint, ...] = field(name="endpoint", default=())
     privacy: Privacy = field(default_factory=Privacy)
+    reconcile: Reconcile = field(default_factory=Reconcile)
 
 
 def _fits(word: str, patterns: tuple[str, ...]) -> bool:

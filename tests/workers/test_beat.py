@@ -157,8 +157,8 @@ async def test_beat_goes_on_when_postgresql_is_back(
 
 async def test_beat_begins_the_night_when_its_time_has_come(runtime: Runtime) -> None:
     nobody = {"name": "a", "provider": "ginger", "api_base": "http://127.0.0.1:1", "api_key": "k"}
-    polling = {"reconcile_at": f"{utc_now():%H:%M}"}
-    table: dict[str, object] = {"polling": polling, "account": [nobody]}
+    night = {"at": f"{utc_now():%H:%M}"}
+    table: dict[str, object] = {"reconcile": night, "account": [nobody]}
     settings = parse(table, source="test", environ={}, base=Path())
     here = replace(runtime, settings=settings, accounts=connect_accounts(settings))
     await introduce(here)
