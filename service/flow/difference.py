@@ -64,9 +64,9 @@ async def compare_fresh(keys: Sequence[Key], run: Run, parts: SyncParts) -> Comp
     """Read keys at their provider, within the polls' share of the budget, and compare.
 
     What turns out to be a part is compared as the request that has it, unless the run comes to
-    that by itself. A request that the
-    ordinary road has read meanwhile is as fresh as ours, and no drift. Nothing is written but a
-    pause that the provider asked for. Raises Unavailable where no further read would help now.
+    that by itself. What the ordinary road has read meanwhile is as fresh as ours, and no drift.
+    Nothing is written but a pause that the provider asked for. Raises Unavailable where no further
+    read would help now.
     """
     before, looks = await _look_at(keys, parts)
     owners = dict.fromkeys(
@@ -86,7 +86,7 @@ async def compare_fresh(keys: Sequence[Key], run: Run, parts: SyncParts) -> Comp
     fresh = [
         look
         for look in looks
-        if before[look.claimed.key].lease_no == after.standing(look.claimed.key).lease_no
+        if before[look.claimed.key].reads == after.standing(look.claimed.key).reads
     ]
     drift = [_drift_without_state(look, after) for look in fresh]
     drift += [_drift_of(judged, after) for judged in _judge(fresh, after, parts)]
@@ -108,7 +108,9 @@ async def _look_at(keys: Sequence[Key], parts: SyncParts) -> tuple[dict[Key, Sta
         starts = dict(zip(keys, await starts_of(claims, work, parts), strict=True))
     looks: dict[Key, Look] = {}
     for _ in range(TRIES):
-        tried = await asyncio.gather(*(_look_again(start, parts) for start in starts.values()))
+        tried = await asyncio.gather(
+            *(_look_when_allowed(start, parts) for start in starts.values())
+        )
         await pauses_after(tried, parts)
         looks |= {look.claimed.key: look for look in tried}
         starts = {key: start for key, start in starts.items() if _may_pass(looks[key])}
@@ -137,7 +139,7 @@ def _unleased(key: Key, request: PaymentRequest | None) -> Claimed:
     )
 
 
-async def _look_again(start: Start, parts: SyncParts) -> Look:
+async def _look_when_allowed(start: Start, parts: SyncParts) -> Look:
     """Look, as soon as the budget allows."""
     last: Look | None = None
 

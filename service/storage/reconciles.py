@@ -81,6 +81,11 @@ class Standing:
     errors: int
     parked: str | None
 
+    @property
+    def reads(self) -> tuple[int, int]:
+        """What changes whenever a read begins, and when one has brought its answer."""
+        return (self.lease_no, self.done)
+
 
 class Reconciles:
     def __init__(self, connection: AsyncConnection[Any]) -> None:

@@ -225,6 +225,32 @@ async def test_a_read_that_the_ordinary_road_made_meanwhile_is_no_drift(world: W
     assert await world.status(1) == "paid"
 
 
+async def test_a_read_that_was_under_way_and_ends_meanwhile_is_no_drift(world: World) -> None:
+    world.provider.shows(order(1, "order_new"))
+    await world.read(1)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def show_news_late() -> dict[str, object]:
+        begun.set()
+        await go_on.wait()
+        return order(1, minute=9)
+
+    async def be_overtaken() -> dict[str, object]:
+        go_on.set()
+        await ordinary
+        return order(1, "order_new", minute=9)
+
+    world.provider.answers[order_id(1)] = [show_news_late, be_overtaken]
+    await world.trigger(1)
+    ordinary = asyncio.create_task(world.sync())
+    await begun.wait()
+
+    _, heard = await compared(world, wanted=ask(dry_run=True))
+
+    assert heard.told == []
+    assert await world.status(1) == "paid"
+
+
 async def test_one_read_that_fails_is_tried_again_and_then_counted_and_passed(
     world: World,
 ) -> None:
