@@ -23,7 +23,7 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from service.embedded import Urls
-from service.nudge import SYNC
+from service.nudge import SWEEP, SYNC
 from service.runtime import introduce, open_runtime
 from service.sandbox.app import create_app as create_sandbox
 from service.sandbox.erp import Notification
@@ -37,6 +37,7 @@ from workers.drains import Drains
 
 ERP_KEY = "key-of-the-erp"
 AMOUNT = {"currency": "EUR", "minor": 4000}
+SILENT_CHANGES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class World:
     sandbox: httpx.AsyncClient
     received: list[Notification]
     pool: Pool
+    drains: Drains
 
     async def register(self, reference: str, order_id: str) -> None:
         """Tell our API what the ERP wants paid."""
@@ -57,6 +59,18 @@ class World:
 
     async def order(self, reference: str) -> Any:
         return (await self.api.get(f"/v1/orders/{reference}")).json()
+
+    async def account(self) -> Any:
+        [account] = (await self.api.get("/v1/accounts")).json()["data"]
+        return account
+
+    async def is_silent_after_a_look(self) -> bool:
+        """Have the provider's list looked through where that is due."""
+        self.drains.ring(SWEEP)
+        return bool((await self.account())["state"] == "silent")
+
+    async def is_heard(self) -> bool:
+        return bool((await self.account())["state"] == "ok")
 
     async def has_status(self, reference: str, status: str) -> bool:
         return bool((await self.order(reference)).get("status") == status)
@@ -97,6 +111,7 @@ def settings_of(database_url: str, redis_url: str, sandbox_url: str) -> Settings
         "settled": {"api_keys": [{"name": "erp", "role": "erp", "key": ERP_KEY}]},
         "database": {"url": database_url},
         "redis": {"url": redis_url},
+        "polling": {"sweep": "1s", "silent_changes": SILENT_CHANGES},
         "account": [
             {
                 "name": "ginger-nl",
@@ -148,7 +163,7 @@ async def world(database_url: str, servers: Urls) -> AsyncIterator[World]:
                 await outside.post("/sandbox/erp/secrets", json={"secrets": [SECRET]})
                 await open_account(outside, webhook_url="http://settled/webhooks/ginger-nl")
                 working = asyncio.create_task(drains.run())
-                yield World(api, outside, sandbox.state.world.erp.received, runtime.pool)
+                yield World(api, outside, sandbox.state.world.erp.received, runtime.pool, drains)
                 drains.stop()
                 await working
 
@@ -239,3 +254,36 @@ async def test_doubled_and_reordered_webhooks_end_in_the_ledgers_truth_told_once
         assert known["refunded"]["minor"] == expected["refunded"]
     for told in by_subject(world.received).values():
         assert [data["sequence"] for data in told] == list(range(1, len(told) + 1))
+
+
+async def test_an_account_without_webhooks_is_silent_until_they_come_again(world: World) -> None:
+    """First none ever comes, then they come, then they stop."""
+    for reason in ("no_webhook_ever", "webhooks_stopped"):
+        await kept_back(world, SILENT_CHANGES)
+        await eventually(world.is_silent_after_a_look)
+        assert (await world.account())["reason"] == reason
+
+        await open_account(world.sandbox, webhook_url="http://settled/webhooks/ginger-nl")
+        await play(world.sandbox, "paid")
+        await eventually(world.is_heard)
+        assert (await world.account())["reason"] is None
+
+    [coverage] = (await world.api.get("/v1/coverage")).json()["data"]
+    changes = coverage["changes"]
+    assert coverage["untold"] == changes["sweep"] + changes["poll"] >= 2 * SILENT_CHANGES
+    assert changes["webhook"] > 0
+    finished = [window["to"] for window in coverage["windows"] if window["finished_at"]]
+    assert coverage["complete_up_to"] in finished
+    text = (await world.api.get("/metrics")).text
+    assert 'settled_account_state{account="ginger-nl",state="ok"} 1.0' in text
+    assert 'settled_complete_up_to_timestamp_seconds{account="ginger-nl"}' in text
+
+
+async def kept_back(world: World, count: int) -> None:
+    """Have orders paid, and every webhook about them lost."""
+    await open_account(
+        world.sandbox, webhook_url="http://settled/webhooks/ginger-nl", faults={"drop": 1}
+    )
+    plan = {"story": "paid", "count": count, "reference": "LOST"}
+    await world.sandbox.post("/sandbox/accounts/ginger-nl/requests", json=plan)
+    await quiet(world.sandbox)

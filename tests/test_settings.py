@@ -267,6 +267,7 @@ def test_no_message_shows_a_secret(text: str) -> None:
         ('[settled]\nlisten = "localhost:99999"', "settled.listen: expected HOST:PORT"),
         ('[settled]\nmode = "prod"', 'settled.mode: expected one of "test", "live", got "prod"'),
         ("[settled]\nworkers = 0", "settled.workers: expected at least 1, got 0"),
+        ("[polling]\nsilent_changes = 0", "polling.silent_changes: expected at least 1, got 0"),
         ("[settled]\nworkers = true", "settled.workers: expected a whole number, got true"),
         ('[settled]\nmetrics_public = "no"', "settled.metrics_public: expected true or false"),
         ('[settled]\ntrusted_proxies = ["x"]', "settled.trusted_proxies[0]: expected a network"),

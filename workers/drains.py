@@ -48,6 +48,7 @@ class Drains:
             outbox_filled=self._bells[DELIVER].set,
             recorded=self._note,
             stopping=self._stopping,
+            silent_changes=runtime.settings.polling.silent_changes,
         )
         self._deliver = DeliverParts(
             pool=runtime.pool,

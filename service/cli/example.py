@@ -43,6 +43,7 @@ paid = "P1D"                       # until settled, and for refunds and reversal
 max_age = "P60D"                   # how long a final request is watched
 sweep = "PT5M"                     # how often we list changes, where the provider can list
 sweep_lookback = "P7D"             # how far back the first list goes
+silent_changes = 10                # found by looking, told by no webhook: the account is silent
 
 # How long we keep what. A year counts 365 days and a month 30.
 [privacy]
@@ -81,6 +82,7 @@ at = "02:30"                       # UTC; or "never"
 #api_base = "https://api.gocardless.com"
 #access_token_env = "GC_TOKEN"
 #webhook_secrets_env = ["GC_HOOK_NEW", "GC_HOOK_OLD"]  # all count during a rotation
+#organisation_id = "OR123"         # a partner's app: events of other organisations are set aside
 
 # bunq, request inquiries. Its calls prove nothing: live mode asks for a webhook token.
 #[[account]]

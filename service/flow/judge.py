@@ -12,6 +12,7 @@ import structlog
 
 from service.domain.lifecycle import Contradiction, NoChange, Stale, Transition, Verdict
 from service.domain.request import Key, Kind, Observation, ObservedBy, PaymentRequest
+from service.flow.channel import untold_in
 from service.flow.compare import Compared, Judged, compare
 from service.flow.look import Look, SyncParts, pause_after
 from service.flow.parts import named_in, taken_over
@@ -19,6 +20,8 @@ from service.flow.record import Moved, record_moves, roll_up_orders
 from service.flow.rest import SetDown, Watch, rest_after, set_down
 from service.flow.suspect import suspect_links
 from service.providers import LagsBehind
+from service.storage.channels import Channels
+from service.storage.claims import Claims
 from service.storage.due import Claimed, Rest
 from service.storage.history import ObservationRow
 from service.storage.unit_of_work import Work, unit_of_work
@@ -27,11 +30,12 @@ from service.telemetry import metrics
 log = structlog.get_logger()
 
 
-async def judge(looks: Sequence[Look], parts: SyncParts) -> None:
+async def judge(looks: Sequence[Look], parts: SyncParts) -> set[str]:
     """Record what a batch of looks came to, and give their rows back.
 
-    Looks whose lease was taken over meanwhile change nothing. Raises Unavailable, after which
-    nothing of the batch is written.
+    Return the accounts at which changes were found that no webhook told. Looks whose lease was
+    taken over meanwhile change nothing. Raises Unavailable, after which nothing of the batch is
+    written.
     """
     at = parts.now()
     pauses = await pauses_after(looks, parts)
@@ -52,17 +56,21 @@ async def judge(looks: Sequence[Look], parts: SyncParts) -> None:
         compared = compare(welcome, requests, owners, at=at)
         passed_on = [set_down(look, plan=parts.plan, pauses=pauses) for look in compared.passed_on]
         await work.requests.unmake(down.rest.claimed.key for down in passed_on)
+        untold = untold_in(compared.judged, parts, at=at)
+        await Channels(work.connection).append(untold)
         moves = await _write(compared, work, parts, at)
         await _flag(work, downs, {k: r for k, r in requests.items() if k not in compared.owners})
         downs += passed_on
         await _trigger(work, ours, downs)
         await _wake_parts(work, compared)
-        rests = [_rest(j, parts, at) for j in compared.judged]
+        ranks = await Claims(work.connection).highest(compared.moved_when_told)
+        rests = [_rest(j, parts, at, ranks) for j in compared.judged]
         await work.due.rest([*rests, *(down.rest for down in downs)])
     parts.recorded()
     _tell(looks, held, moves)
     if moves:
         parts.outbox_filled()
+    return {change.account for change in untold}
 
 
 def is_welcome(look: Look, parts: SyncParts) -> bool:
@@ -242,7 +250,7 @@ async def _flag(
     )
 
 
-def _rest(judged: Judged, parts: SyncParts, at: datetime) -> Rest:
+def _rest(judged: Judged, parts: SyncParts, at: datetime, ranks: Mapping[Key, int]) -> Rest:
     provider = parts.accounts[judged.look.claimed.account].provider
     looks = provider.looks_after_end if isinstance(provider, LagsBehind) else ()
     return rest_after(
@@ -250,7 +258,13 @@ def _rest(judged: Judged, parts: SyncParts, at: datetime) -> Rest:
         judged.verdict,
         seen=judged.seen,
         request=judged.request,
-        watch=Watch(parts.plan, at, looks, calls=judged.look.calls),
+        watch=Watch(
+            parts.plan,
+            at,
+            looks,
+            calls=judged.look.calls,
+            claims=ranks.get(judged.request.key),
+        ),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 
+from service.domain.channel import SILENT_CHANGES
 from service.domain.money import Money
 from service.domain.polling import PollPlan
 from service.domain.request import Answer, BelongsTo, Facts, Key, NotOurs, Observation
@@ -40,6 +41,7 @@ class SyncParts:
 
     outbox_filled is called after a commit that wrote messages, recorded after every commit.
     stopping, once set, has nothing more claimed. A list with more than pages_max goes round.
+    silent_changes in a row that no webhook announced mean that an account has fallen silent.
     """
 
     pool: Pool
@@ -55,6 +57,7 @@ class SyncParts:
     stopping: asyncio.Event
     sessions: SessionSource | None = None
     pages_max: int = PAGES_MAX
+    silent_changes: int = SILENT_CHANGES
 
     @property
     def line(self) -> Line:

@@ -1,4 +1,8 @@
-"""Plan: what looking costs each account, against what its budget carries. All workers share it."""
+"""Plan: what looking costs each account, against what its budget carries. All workers share it.
+
+The same round, once a minute, judges whether webhooks still come: a channel that came back without
+making anything due is noticed too.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -8,6 +12,7 @@ import structlog
 
 from service.budget import limit_for
 from service.domain.pace import Believed, Plan, Walk, plan_looks, stretch_for
+from service.flow.channel import watch_channels
 from service.flow.look import SyncParts
 from service.providers import HasList, ShowsStatuses
 from service.storage.plans import Kept, Plans
@@ -18,6 +23,8 @@ log = structlog.get_logger()
 
 async def make_plans(parts: SyncParts, *, sweep_every: timedelta, lookback: timedelta) -> int:
     """Make the plans of all accounts if it is time; it brings no news itself, so return 0.
+
+    Whether the accounts' webhooks still come is judged with them.
 
     Claimed in a transaction of its own: where counting fails, it is not tried again at once.
     """
@@ -30,6 +37,7 @@ async def make_plans(parts: SyncParts, *, sweep_every: timedelta, lookback: time
         plans = await _plans(kept, parts, sweep_every=sweep_every)
         plans = {name: _reaching_back(plan, lookback) for name, plan in plans.items()}
         await kept.keep(_shared(plans, parts))
+    await watch_channels(names, parts)
     return 0
 
 

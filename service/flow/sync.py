@@ -11,6 +11,7 @@ from typing import Any
 from service.domain.request import Key, ObservedBy
 from service.errors import Unavailable
 from service.fetch import ConnectedAccount
+from service.flow.channel import watch_after
 from service.flow.judge import judge
 from service.flow.look import Known, Look, SyncParts, first_ended, look
 from service.providers import LeavesAmountOpen
@@ -134,6 +135,11 @@ def _leaves_amount_open(account: ConnectedAccount | None) -> bool:
 
 
 async def _record(looks: list[Look], parts: SyncParts) -> None:
+    untold = await _judge(looks, parts)
+    await watch_after(looks, untold, parts)
+
+
+async def _judge(looks: list[Look], parts: SyncParts) -> set[str]:
     for wait_seconds in RECORD_WAITS_SECONDS:
         try:
             return await judge(looks, parts)

@@ -69,13 +69,17 @@ S = TypeVar("S", bound=AccountSettings)
 
 
 class Account(ABC, Generic[S]):
-    """One merchant's account. Requests are kept in the order in which they were made."""
+    """One merchant's account. Requests are kept in the order in which they were made.
+
+    dropped holds the calls that a fault kept from ever being sent.
+    """
 
     stories: ClassVar[Mapping[str, Story]]
 
     def __init__(self, settings: S) -> None:
         self.requests: dict[str, PaymentRequest] = {}
         self.webhooks: Counter[str] = Counter()
+        self.dropped: list[WebhookCall] = []
         self.reads: Counter[str] = Counter()
         self.ids = Random(f"{settings.name}:{settings.seed}:ids")  # noqa: S311 - no secrets
         self.configure(settings)

@@ -73,7 +73,9 @@ class Sender:
         account.webhooks["planned"] += 1
         if fault is not None:
             account.webhooks[fault.value] += 1
-        if fault is not WebhookFault.DROPPED:
+        if fault is WebhookFault.DROPPED:
+            account.dropped.append(call)
+        else:
             self._begin(Webhook(account, call, fault))
 
     def _begin(self, webhook: Webhook) -> None:

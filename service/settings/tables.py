@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 from msgspec import field
 from msgspec.structs import force_setattr
 
+from service.domain.channel import SILENT_CHANGES
 from service.settings.section import Duration, Section, Unparsed
 from service.settings.values import (
     Expected,
@@ -120,6 +121,8 @@ class Polling(Section):
     """How often we look without being told: the safety net behind the webhooks.
 
     sweep_lookback is how far back the first sweep looks; later ones continue from the last.
+    silent_changes in a row, found by looking at an account that sends webhooks and announced by
+    none, mean that it has fallen silent. Source of the default: `domain/channel.py`.
     """
 
     open: timedelta = timedelta(minutes=15)
@@ -128,6 +131,10 @@ class Polling(Section):
     max_age: timedelta = timedelta(days=60)
     sweep: timedelta = timedelta(minutes=5)
     sweep_lookback: timedelta = timedelta(days=7)
+    silent_changes: int = SILENT_CHANGES
+
+    def __post_init__(self) -> None:
+        _check_at_least_one("silent_changes", self.silent_changes)
 
 
 class Account(Section):

@@ -196,7 +196,8 @@ class DueTable:
         trigger does not wait its turn behind a burst.
 
         An id that only a webhook named waits for the small budget of unknown ids; one that the
-        provider's own list or a person named does not.
+        provider's own list or a person named does not. What a webhook asked for and nobody has
+        begun to read stays told by it.
         """
         places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
         ordered = sorted(places)
@@ -209,6 +210,7 @@ class DueTable:
                 "ids": [key.provider_id for key in ordered],
                 "behind": [len(places) - 1 - places[key] for key in ordered],
                 "observed_by": observed_by,
+                "told": observed_by is ObservedBy.WEBHOOK,
                 "known": known,
                 "trusted": trusted,
                 "urgency": 1 if observed_by is ObservedBy.SWEEP else 0,
@@ -287,7 +289,8 @@ update due
   from picked
  where (due.account, due.kind, due.provider_id)
        = (picked.account, picked.kind, picked.provider_id)
-returning due.account, due.kind, due.provider_id, wanted, lease_no, known, urgency, observed_by,
+returning due.account, due.kind, due.provider_id, wanted, lease_no, known, urgency,
+          case when told > done then 'webhook' else observed_by end as observed_by,
           rereads, crashes, errors,
           coalesce(extract(epoch from now() - failing_since), 0)::float8 as failing_seconds,
           extract(epoch from now() - first_due_at)::float8 as due_seconds,
@@ -358,6 +361,7 @@ with back as (
                 when now() - not_before < interval '10 s'
                 then least(hurry + 1, cardinality(%(hurry)s::float8[]) - 1) else 0 end as hurry,
            (due.wanted > coalesce(back.covered, back.wanted)) as more,
+           case when due.told > due.done then 'webhook' else due.observed_by end as asked_by,
            back.covered, back.next_seconds, back.errors, back.rereads, back.reread,
            back.known, back.parked, back.every_seconds, back.paced_seconds, back.calls,
            back.listed, back.ends_at
@@ -401,14 +405,15 @@ update due
            else due.urgency end,
        observed_by = case
            when ours.covered is not null and not ours.more and not ours.reread then 'poll'
+           when ours.reread then ours.asked_by
            else due.observed_by end
   from ours
  where (due.account, due.kind, due.provider_id) = (ours.account, ours.kind, ours.provider_id)
 """
 
 _TRIGGER = """
-insert into due (account, kind, provider_id, observed_by, known, urgency, due_at)
-select account, kind, provider_id, %(observed_by)s, %(known)s,
+insert into due (account, kind, provider_id, observed_by, told, known, urgency, due_at)
+select account, kind, provider_id, %(observed_by)s, %(told)s::int, %(known)s,
        case when %(trusted)s then %(urgency)s::smallint else 2 end,
        now() - behind * interval '1 microsecond'
   from unnest(%(accounts)b::text[], %(kinds)b::text[], %(ids)b::text[], %(behind)b::integer[])
@@ -420,6 +425,7 @@ on conflict (account, kind, provider_id) do update
                      else least(due.due_at, greatest(excluded.due_at, due.not_before)) end,
        known = due.known or excluded.known,
        observed_by = excluded.observed_by,
+       told = case when excluded.told > 0 then due.wanted + 1 else due.told end,
        rereads = 0,
        parked = null,
        urgency = case when due.known or %(trusted)s

@@ -222,9 +222,20 @@ _OBJECTS: Final[dict[str, Schema]] = {
             "account": TEXT,
             "complete_up_to": nullable(TIME),
             "windows": array(
-                thing({"from": TIME, "to": TIME, "finished_at": nullable(TIME), "found": COUNT})
+                thing(
+                    {
+                        "from": TIME,
+                        "to": TIME,
+                        "started_at": TIME,
+                        "finished_at": nullable(TIME),
+                        "cursor": nullable(TEXT),
+                        "found": COUNT,
+                        "pages": COUNT,
+                    }
+                )
             ),
             "changes": COUNTED_BY,
+            "untold": COUNT,
         }
     ),
 }

@@ -19,7 +19,7 @@ WINDOWS_SHOWN = 48
 CHANGES_COUNTED = timedelta(days=31)
 
 # Complete up to the end of the newest finished window with no unfinished one before it.
-_COMPLETE_UP_TO = """
+COMPLETE_UP_TO = """
     (select max(until) from windows
       where windows.account = name and finished_at is not null
         and until <= coalesce((select min(open.until) from windows as open
@@ -30,7 +30,7 @@ _COMPLETE_UP_TO = """
 _ACCOUNTS = f"""
     select name, coalesce(state, 'ok') as state, reason, last_read_at,
            (select max(received_at) from events where events.account = name) as last_event_at,
-           {_COMPLETE_UP_TO} as complete_up_to,
+           {COMPLETE_UP_TO} as complete_up_to,
            (select count(*) from due where due.account = name
                and parked is not null and parked <> 'part_of_another') as parked,
            (select coalesce(sum(calls), 0)
@@ -47,7 +47,7 @@ _ACCOUNTS = f"""
 """  # noqa: S608 - put together from the constant above
 
 _WINDOWS = """
-    select name, since, until, finished_at, found
+    select name, since, until, started_at, finished_at, cursor, found, pages
       from unnest(%(names)b::text[]) as chosen (name),
            lateral (select * from windows where account = name
                      order by until desc, id desc limit %(limit)s) as shown
@@ -62,8 +62,15 @@ _CHANGES = """
      group by account, observed_by
 """
 
+_UNTOLD = """
+    select account, count(*) as found
+      from untold_changes
+     where recorded_at > now() - %(counted)s::interval and account = any(%(names)s)
+     group by account
+"""
+
 _COMPLETE = f"""
-    select name, {_COMPLETE_UP_TO} as complete_up_to
+    select name, {COMPLETE_UP_TO} as complete_up_to
       from unnest(%(names)b::text[]) as chosen (name)
 """  # noqa: S608 - put together from the constant above
 
@@ -102,7 +109,11 @@ async def list_accounts(pool: Pool, configured: Iterable[Configured]) -> list[Js
 
 
 async def list_coverage(pool: Pool, names: Iterable[str]) -> list[Json]:
-    """Return the sweep windows of accounts, and what made us find their changes lately."""
+    """Return the sweep windows of accounts, and what made us find their changes lately.
+
+    A window without finished_at is still under way or failed half way; cursor is where it goes on.
+    untold counts the changes that polls and sweeps found at accounts that send webhooks.
+    """
     chosen = sorted(names)
     values = {"names": chosen, "limit": WINDOWS_SHOWN, "counted": CHANGES_COUNTED}
     coverage = {name: _nothing_covered(name) for name in chosen}
@@ -116,6 +127,9 @@ async def list_coverage(pool: Pool, names: Iterable[str]) -> list[Json]:
         await cursor.execute(_CHANGES, values)
         for row in await cursor.fetchall():
             coverage[row["account"]]["changes"][row["observed_by"]] = row["found"]
+        await cursor.execute(_UNTOLD, values)
+        for row in await cursor.fetchall():
+            coverage[row["account"]]["untold"] = row["found"]
     return list(coverage.values())
 
 
@@ -152,6 +166,7 @@ def _nothing_covered(name: str) -> Json:
         "complete_up_to": None,
         "windows": [],
         "changes": {str(observed_by): 0 for observed_by in ObservedBy},
+        "untold": 0,
     }
 
 
@@ -159,6 +174,9 @@ def _window(row: DictRow) -> Json:
     return {
         "from": time_text(row["since"]),
         "to": time_text(row["until"]),
+        "started_at": time_text(row["started_at"]),
         "finished_at": time_text(row["finished_at"]),
+        "cursor": row["cursor"],
         "found": row["found"],
+        "pages": row["pages"],
     }

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from psycopg.rows import DictRow
 
 from service.storage.database import Pool
+from service.storage.views.accounts import COMPLETE_UP_TO
 from service.storage.views.reading import reading
 from service.telemetry.metrics import Gauge
 
@@ -22,6 +23,15 @@ _DUE = """
                   group by account) as late on late.account = name
      order by name
 """
+
+# The changes counted are those that happened after the last webhook came in.
+_COVERAGE = f"""
+    select name as account,
+           extract(epoch from {COMPLETE_UP_TO})::float8 as complete_up_to,
+           (select count(*) from untold_changes where account = name
+               and called_for and happened_at > coalesce(heard_at, added_at)) as untold
+      from accounts order by name
+"""  # noqa: S608 - put together from a constant
 
 _LANES = """
     select name as endpoint, state, backlog,
@@ -43,6 +53,7 @@ async def read_gauges(pool: Pool) -> Sequence[Gauge]:
     """Return all gauges. Raises Unavailable."""
     async with reading(pool) as cursor:
         due = await (await cursor.execute(_DUE)).fetchall()
+        coverage = await (await cursor.execute(_COVERAGE)).fetchall()
         lanes = await (await cursor.execute(_LANES)).fetchall()
         events = await (await cursor.execute(_EVENTS)).fetchall()
     return [
@@ -56,6 +67,20 @@ async def read_gauges(pool: Pool) -> Sequence[Gauge]:
         ),
         _gauge("settled_parked", "Work kept aside for later.", due, "account", "parked"),
         _states("settled_account_state", "1 for the state that an account is in.", due, "account"),
+        _gauge(
+            "settled_complete_up_to_timestamp_seconds",
+            "Up to when the provider's list was looked through without a gap.",
+            [row for row in coverage if row["complete_up_to"] is not None],
+            "account",
+            "complete_up_to",
+        ),
+        _gauge(
+            "settled_untold_changes",
+            "Changes since the last webhook that only looking found.",
+            coverage,
+            "account",
+            "untold",
+        ),
         _gauge("settled_deliveries_waiting", "Deliveries under way.", lanes, "endpoint", "backlog"),
         _gauge(
             "settled_delivery_oldest_seconds",
