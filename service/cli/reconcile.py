@@ -213,6 +213,7 @@ def parts_of(runtime: "Runtime", stopping: asyncio.Event) -> "SyncParts":
         outbox_filled=runtime.wake_deliveries,
         recorded=lambda: None,
         stopping=stopping,
+        silent_changes=runtime.settings.polling.silent_changes,
     )
 
 
