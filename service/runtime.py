@@ -29,9 +29,9 @@ from service.storage.event_writer import EventWriter
 from service.storage.unit_of_work import unit_of_work
 from service.wire import Wire
 
-Role = Literal["web", "worker", "beat"]
+Role = Literal["web", "worker", "beat", "command"]
 
-CONNECTIONS_MAX = {"web": 8, "worker": 6, "beat": 3}
+CONNECTIONS_MAX = {"web": 8, "worker": 6, "beat": 3, "command": 4}
 
 
 def utc_now() -> datetime:

@@ -1,6 +1,6 @@
 import base64
 import tomllib
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 
 import pytest
@@ -69,6 +69,12 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert settings.privacy.facts == timedelta(days=3650)
     assert settings.endpoints[0].timeout == timedelta(seconds=20)
     assert settings.endpoints[0].rate == Rate(50, 1.0)
+
+
+def test_every_night_has_a_time_of_day_or_none() -> None:
+    assert read("").reconcile.nightly_at == time(2, 30)
+    assert read('[reconcile]\nat = "23:05"').reconcile.nightly_at == time(23, 5)
+    assert read('[reconcile]\nat = "never"').reconcile.nightly_at is None
 
 
 def test_paths_start_at_the_folder_of_the_file_also_by_default() -> None:
@@ -271,6 +277,8 @@ def test_no_message_shows_a_secret(text: str) -> None:
         ('[redis]\nurl = "http://redis"', 'redis.url: expected "embedded" or a URL with'),
         ('[polling]\nopen = "soon"', "polling.open: expected a duration such as"),
         ("[polling]\nopen = 900", "polling.open: expected a duration such as"),
+        ('[reconcile]\nat = "24:00"', "reconcile.at: expected a time of day"),
+        ('[reconcile]\nat = "2:30"', "reconcile.at: expected a time of day"),
         ('[[account]]\nprovider = "x"', "account[0].name: expected text, got nothing"),
         (f'{ACCOUNT}limit = "fast"', 'account[0].limit: expected a rate such as "5/s"'),
         (f'{ACCOUNT}limit = "0/s"', "account[0].limit: expected a rate"),

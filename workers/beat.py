@@ -1,7 +1,7 @@
 """Beat: our own loop, any number of them.
 
-It rings for what is due, so that a lost wake-up costs a second; it keeps the partitions; and while
-Redis is away it works off due rows itself, slowly.
+It rings for what is due, so that a lost wake-up costs a second; it keeps the partitions; it
+reconciles every night; and while Redis is away it works off due rows itself, slowly.
 
 Started as `python -m workers.beat` by `settled beat`.
 """
@@ -30,6 +30,7 @@ from service.storage.partitions import keep_partitions
 from service.storage.unit_of_work import connected, unit_of_work
 from service.telemetry import logs
 from workers.drains import Drains
+from workers.nightly import Nightly
 
 log = structlog.get_logger()
 
@@ -55,6 +56,8 @@ class Beat:
         self._runtime = runtime
         self._silence_seconds = silence_seconds
         self._drains = Drains(runtime, slots=OWN_SLOTS)
+        at = runtime.settings.reconcile.nightly_at
+        self._nightly = Nightly(self._drains.sync_parts, at=at)
         self._stopping = asyncio.Event()
         self._silent_since: float | None = None
         self._works = False
@@ -70,6 +73,7 @@ class Beat:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._drains.answer())
             group.create_task(self._tick_on())
+            group.create_task(self._nightly.run())
 
     async def _tick_on(self) -> None:
         """Tick until stopped. PostgreSQL being away only makes a tick fail."""

@@ -59,6 +59,11 @@ class Drains:
             stopping=self._stopping,
         )
 
+    @property
+    def sync_parts(self) -> SyncParts:
+        """What a sync of this process touches; stopping is set when the drains are told to stop."""
+        return self._sync
+
     def ring(self, task: str) -> None:
         """Have a drain look for work; call it on the event loop."""
         self._bells[task].set()

@@ -54,6 +54,9 @@ paid = "{poll_ms}ms"
 sweep = "{poll_ms}ms"
 sweep_lookback = "1h"
 
+[reconcile]
+at = "never"
+
 {accounts}
 
 [[endpoint]]

@@ -50,6 +50,10 @@ silent_changes = 10                # found by looking, told by no webhook: the a
 raw_bodies = "P30D"
 facts = "P10Y"
 
+# Every night the last 7 days are compared with the providers, and what drifted is repaired.
+[reconcile]
+at = "02:30"                       # UTC; or "never"
+
 # One [[account]] for each set of credentials. Its address for the provider's webhooks is
 # /webhooks/NAME, with /TOKEN behind it where the account has a webhook token.
 

@@ -35,6 +35,9 @@ VERBS = {
     "orders": Verb("orders:orders", "Look at orders."),
     "requests": Verb("requests:requests", "Look at payment requests, or read one again."),
     "accounts": Verb("accounts:accounts", "Look at accounts, or check them live."),
+    "reconcile": Verb(
+        "reconcile:reconcile", "Compare many requests with their providers, and repair."
+    ),
     "explain": Verb("explain:explain", "Tell what a provider's status word means."),
     "evidence": Verb("evidence:evidence", "Write a request's history as a pack, or check one."),
     "verify": Verb("verify:verify", "Check a notification's signature, offline."),

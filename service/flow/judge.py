@@ -38,17 +38,17 @@ async def judge(looks: Sequence[Look], parts: SyncParts) -> set[str]:
     written.
     """
     at = parts.now()
-    pauses = await _pause_accounts(looks, parts)
+    pauses = await pauses_after(looks, parts)
     await suspect_links(looks, parts)
     claims = [look.claimed for look in looks]
     async with unit_of_work(parts.pool) as work:
         held = await work.due.held(claims)
         ours = [look for look in looks if look.claimed in held]
-        welcome = [look for look in ours if _is_welcome(look, parts)]
+        welcome = [look for look in ours if is_welcome(look, parts)]
         downs = [
             set_down(look, plan=parts.plan, pauses=pauses)
             for look in ours
-            if not _is_welcome(look, parts)
+            if not is_welcome(look, parts)
         ]
         requests = await _lock(work, welcome, downs)
         # After the locks: what another batch said of these requests meanwhile is seen.
@@ -73,7 +73,7 @@ async def judge(looks: Sequence[Look], parts: SyncParts) -> set[str]:
     return {change.account for change in untold}
 
 
-def _is_welcome(look: Look, parts: SyncParts) -> bool:
+def is_welcome(look: Look, parts: SyncParts) -> bool:
     """Return whether a look brought an observation that may be recorded.
 
     Where the account does not discover, only registered requests are.
@@ -215,7 +215,7 @@ def _word(verdict: Verdict) -> str:
             return "contradiction"
 
 
-async def _pause_accounts(looks: Sequence[Look], parts: SyncParts) -> dict[str, float]:
+async def pauses_after(looks: Sequence[Look], parts: SyncParts) -> dict[str, float]:
     """Pause accounts whose provider said 401, 403 or 429; return for how many seconds each.
 
     What a refusal says counts before what an answer says of the calls that are left.

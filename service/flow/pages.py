@@ -34,7 +34,7 @@ async def read_page(
         except NotAllowedYet as error:
             wait_seconds = max(0.01, error.retry_after_seconds or RETRY_SECONDS)
             patience_seconds -= wait_seconds
-            if patience_seconds < 0 or await _is_stopped(parts, wait_seconds):
+            if patience_seconds < 0 or await is_stopped(parts, wait_seconds):
                 raise
         else:
             await pause_after(None, account.name, parts=parts, hold_seconds=fetched.hold_seconds)
@@ -53,7 +53,7 @@ async def wait_after(error: SettledError, account: str, *, parts: SyncParts) -> 
     return await pause_after(error, account, parts=parts) or told or RETRY_SECONDS
 
 
-async def _is_stopped(parts: SyncParts, wait_seconds: float) -> bool:
+async def is_stopped(parts: SyncParts, wait_seconds: float) -> bool:
     """Wait; return True at once when the process is told to stop."""
     try:
         async with asyncio.timeout(wait_seconds):

@@ -4,10 +4,11 @@ Reads run side by side on one event loop, and no transaction is open while a pro
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any
 
+from service.domain.request import Key, ObservedBy
 from service.errors import Unavailable
 from service.fetch import ConnectedAccount
 from service.flow.channel import watch_after
@@ -58,6 +59,23 @@ async def sync_due(parts: SyncParts, *, slots: int, bell: asyncio.Event) -> int:
         await asyncio.gather(*flying, return_exceptions=True)
 
 
+async def sync_these(keys: Iterable[Key], parts: SyncParts) -> list[Look]:
+    """Read and record keys now, as when a person asks for each; return the looks.
+
+    What somebody else is reading just now is left to them: it is wanted once more, so they read
+    it again. Raises Unavailable when PostgreSQL is away.
+    """
+    wanted = list(keys)
+    async with unit_of_work(parts.pool) as work:
+        await work.due.trigger(wanted, observed_by=ObservedBy.OPERATOR)
+        claims = await work.due.claim_these(wanted)
+        starts = await starts_of(claims, work, parts)
+    looks = list(await asyncio.gather(*(start() for start in starts)))
+    if looks:
+        await _record(looks, parts)
+    return looks
+
+
 def _has_room(flying: set[asyncio.Task[Look]], slots: int) -> bool:
     """Return whether a claim is worth its statement: a quarter of the slots is free."""
     return len(flying) <= slots * 3 // 4
@@ -69,7 +87,7 @@ async def _claim(parts: SyncParts, flying: set[asyncio.Task[Look]], free: int) -
         return False
     async with unit_of_work(parts.pool) as work:
         claims = await work.due.claim(free)
-        starts = await _starts(claims, work, parts)
+        starts = await starts_of(claims, work, parts)
     flying.update(asyncio.create_task(start()) for start in starts)
     return len(claims) == free
 
@@ -80,14 +98,14 @@ async def _read_alone(parts: SyncParts) -> bool:
         return False
     async with unit_of_work(parts.pool) as work:
         claim = await work.due.claim_suspicious()
-        starts = await _starts([claim] if claim else [], work, parts)
+        starts = await starts_of([claim] if claim else [], work, parts)
     looks = [await start() for start in starts]
     if looks:
         await _record(looks, parts)
     return bool(looks)
 
 
-async def _starts(claims: Sequence[Claimed], work: Work, parts: SyncParts) -> list[Start]:
+async def starts_of(claims: Sequence[Claimed], work: Work, parts: SyncParts) -> list[Start]:
     """Return the looks at claimed rows, with what we know about each, not yet begun."""
     if not claims:
         return []

@@ -5,7 +5,7 @@ Source of every key and default: CONTRACT.md, section 3.
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import time, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, TypeVar
@@ -28,6 +28,7 @@ Role = Literal["viewer", "erp", "operator", "admin"]
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 NAME_WANTED = "up to 64 letters, digits, - and _"
 PORT_MAX = 65535
+TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 
 S = TypeVar("S", bound=Section)
 T = TypeVar("T")
@@ -241,6 +242,24 @@ class Privacy(Section):
     facts: Annotated[timedelta, Duration(calendar=True)] = timedelta(days=3650)
 
 
+class Reconcile(Section):
+    """When the last days of every account are compared, night by night.
+
+    at is a time of day in UTC, or "never".
+    """
+
+    at: str = "02:30"
+
+    def __post_init__(self) -> None:
+        if self.at != "never" and not TIME_OF_DAY.fullmatch(self.at):
+            raise Expected('a time of day in UTC such as "02:30", or "never"', at="at")
+
+    @property
+    def nightly_at(self) -> time | None:
+        """The time of day in UTC, None for never."""
+        return None if self.at == "never" else time.fromisoformat(self.at)
+
+
 class Settings(Section):
     """The whole file; source names it in messages."""
 
@@ -252,6 +271,7 @@ class Settings(Section):
     accounts: tuple[Account, ...] = field(name="account", default=())
     endpoints: tuple[Endpoint, ...] = field(name="endpoint", default=())
     privacy: Privacy = field(default_factory=Privacy)
+    reconcile: Reconcile = field(default_factory=Reconcile)
 
 
 def _fits(word: str, patterns: tuple[str, ...]) -> bool:

@@ -123,6 +123,14 @@ class DueTable:
             await cursor.execute(_CLAIM_SUSPICIOUS, values)
             return await cursor.fetchone()
 
+    async def claim_these(self, keys: Iterable[Key]) -> list[Claimed]:
+        """Lease the rows of keys, due or not, but for those that somebody else reads just now."""
+        accounts, kinds, ids = _columns(sorted(set(keys)))
+        values = {"accounts": accounts, "kinds": kinds, "ids": ids, "lease": LEASE_SECONDS}
+        async with self._connection.cursor(row_factory=class_row(Claimed)) as cursor:
+            await cursor.execute(_CLAIM_THESE, values)
+            return await cursor.fetchall()
+
     async def held(self, claims: Sequence[Claimed]) -> set[Claimed]:
         """Return the claims whose lease is still theirs."""
         cursor = await self._connection.execute(
@@ -322,6 +330,17 @@ with picked as materialized (
      where urgency in (0, 1, 2) and due_at <= now() and leased_until <= now()
        and crashes > %(suspicious)s
      order by due_at limit 1 for update skip locked
+)
+{_LEASE}
+"""  # noqa: S608 - put together from constants
+
+_CLAIM_THESE = f"""
+with picked as materialized (
+    select account, kind, provider_id from due
+      join unnest(%(accounts)b::text[], %(kinds)b::text[], %(ids)b::text[])
+           as k (account, kind, provider_id) using (account, kind, provider_id)
+     where leased_until <= now()
+     order by account, kind, provider_id for update of due skip locked
 )
 {_LEASE}
 """  # noqa: S608 - put together from constants

@@ -31,10 +31,11 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 LIBRARIES = ("uvicorn", "uvicorn.error", "uvicorn.access", "celery", "kombu", "asyncio")
 
 
-def configure(log: str, *, role: str) -> None:
+def configure(log: str, *, role: str, level: int = logging.INFO) -> None:
     """Send log lines to stderr: JSON, or readable where log is "console" or a person looks on.
 
     log is the setting of that name. role tells the processes apart: web, worker, beat, ...
+    level is the lowest of our own that shows: a command that tells its own story shows errors only.
     """
     as_json = log == "json" or (log == "auto" and not sys.stderr.isatty())
     shared: list[Processor] = [
@@ -50,7 +51,7 @@ def configure(log: str, *, role: str) -> None:
     ]
     structlog.configure(
         processors=[*shared, check_event_name, *last],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
     _route_libraries([*shared, name_library_event], last)

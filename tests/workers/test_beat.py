@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import redis
 
 from service.embedded import Urls
 from service.nudge import DELIVER, QUEUES, SYNC, Bell
-from service.runtime import Runtime, utc_now
+from service.runtime import Runtime, connect_accounts, introduce, utc_now
+from service.settings import parse
 from service.storage.unit_of_work import connected
 from tests.flow.surroundings import (
     PATIENCE_SECONDS,
@@ -151,6 +153,18 @@ async def test_beat_goes_on_when_postgresql_is_back(
         broker.flushall()
         await allow_connections(servers.postgres, runtime.pool, allow=True)
         await eventually(lambda: messages(broker, DELIVER) == 1)
+
+
+async def test_beat_begins_the_night_when_its_time_has_come(runtime: Runtime) -> None:
+    nobody = {"name": "a", "provider": "ginger", "api_base": "http://127.0.0.1:1", "api_key": "k"}
+    night = {"at": f"{utc_now():%H:%M}"}
+    table: dict[str, object] = {"reconcile": night, "account": [nobody]}
+    settings = parse(table, source="test", environ={}, base=Path())
+    here = replace(runtime, settings=settings, accounts=connect_accounts(settings))
+    await introduce(here)
+
+    async with beating(here):
+        await eventually(lambda: there_is(here, "reconciles where asked like 'nightly %'"))
 
 
 async def test_beat_keeps_tomorrows_partitions_and_places_notifications_in_the_feed(
