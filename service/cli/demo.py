@@ -120,6 +120,8 @@ def _say_where(processes: "Processes") -> None:
         ("API key", processes.keys.api_key),
         ("sandbox", f"{processes.sandbox_url}/sandbox/stories"),
         ("settings", processes.folder / "settled.toml"),
+        ("accounts", ", ".join(account.name for account in processes.accounts)),
+        ("try", f"settled trigger ginger-demo refund --sandbox-url {processes.sandbox_url}"),
     ):
         click.echo(f"{name.ljust(10)}{value}", err=True)
     click.echo("Ctrl-C ends it", err=True)

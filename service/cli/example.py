@@ -78,6 +78,7 @@ facts = "P10Y"
 #api_base = "https://api.gocardless.com"
 #access_token_env = "GC_TOKEN"
 #webhook_secrets_env = ["GC_HOOK_NEW", "GC_HOOK_OLD"]  # all count during a rotation
+#organisation_id = "OR123"         # a partner's app: events of other organisations are set aside
 
 # bunq, request inquiries. Its calls prove nothing: live mode asks for a webhook token.
 #[[account]]

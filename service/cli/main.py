@@ -36,6 +36,7 @@ VERBS = {
     "requests": Verb("requests:requests", "Look at payment requests, or read one again."),
     "accounts": Verb("accounts:accounts", "Look at accounts, or check them live."),
     "explain": Verb("explain:explain", "Tell what a provider's status word means."),
+    "evidence": Verb("evidence:evidence", "Write a request's history as a pack, or check one."),
     "verify": Verb("verify:verify", "Check a notification's signature, offline."),
     "sandbox": Verb("sandbox:sandbox", "Serve fake providers and a fake ERP."),
     "trigger": Verb("sandbox:trigger", "Play a story in the sandbox."),

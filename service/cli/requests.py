@@ -8,6 +8,7 @@ import click
 from service.cli.configuration import config_option, load_settings, say_where
 from service.cli.database import with_pool
 from service.cli.output import Json, as_text, show_fields, show_object, show_objects, show_table
+from service.cli.verify import parse_time
 from service.domain.status import Status
 from service.errors import NotFound, Unavailable
 
@@ -63,15 +64,36 @@ def list_all(
 @requests.command()
 @config_option
 @click.argument("request_id", metavar="ID")
+@click.option("--at", "at_text", metavar="TIME", help="As we knew it at TIME, RFC 3339.")
+@click.option("--as-of", "as_of_text", metavar="TIME", help="As things stood at TIME.")
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
-def show(config: Path | None, request_id: str, as_json: bool) -> None:
+def show(
+    config: Path | None,
+    request_id: str,
+    at_text: str | None,
+    as_of_text: str | None,
+    as_json: bool,
+) -> None:
     """Show the request with our id ID (prq_...); exit 5 if there is none.
 
-    Example: settled requests show prq_01m9x0c5n8qk4v7t2w6y3z1a0b
+    --at goes by the clock on which we learned, --as-of by the provider's, on which it happened;
+    together they show what we knew at the one time of the other. Exit 5 before the first change.
+
+    Example: settled requests show prq_01m9x0c5n8qk4v7t2w6y3z1a0b --at 2026-11-20T14:31:02Z
     """
+    from service.storage.views.past import find_past
+
+    at = parse_time(at_text, "--at") if at_text else None
+    as_of = parse_time(as_of_text, "--as-of") if as_of_text else None
     configuration = load_settings(config)
     say_where(configuration)
-    show_request(with_pool(configuration, lambda pool: find(pool, request_id)), as_json=as_json)
+
+    async def ask(pool: "Pool") -> Json:
+        if at or as_of:
+            return await find_past(pool, request_id, at=at, as_of=as_of)
+        return await find(pool, request_id)
+
+    show_request(with_pool(configuration, ask), as_json=as_json)
 
 
 @requests.command()

@@ -49,7 +49,7 @@ def verify(
 ) -> None:
     """Check that we signed a notification; exit 6 if not."""
     headers = parse_headers(header_file.read())
-    at = parse_time(at_text) if at_text else datetime.now(UTC)
+    at = parse_time(at_text, "--at") if at_text else datetime.now(UTC)
     valid = is_signed(
         [parse_secret(file) for file in secret_files],
         headers=headers,
@@ -94,8 +94,8 @@ def parse_secret(file: BinaryIO) -> bytes:
         raise click.BadParameter(wanted, param_hint="--secret-file") from None
 
 
-def parse_time(text: str) -> datetime:
-    """Return the UTC time that text names. Raises click.BadParameter."""
+def parse_time(text: str, option: str) -> datetime:
+    """Return the UTC time that text names. Raises click.BadParameter, which names the option."""
     try:
         if re.fullmatch(r"[0-9]{1,12}", text):
             return datetime.fromtimestamp(int(text), UTC)
@@ -105,7 +105,7 @@ def parse_time(text: str) -> datetime:
     except (ValueError, OverflowError):
         pass
     wanted = "expected a time such as 2026-11-20T14:31:02Z, or seconds since 1970"
-    raise click.BadParameter(wanted, param_hint="--at")
+    raise click.BadParameter(wanted, param_hint=option)
 
 
 def parse_tolerance(text: str) -> int:

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from service.domain.request import Kind
+from service.domain.status import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class Event:
 
     kind and provider_id are None when there is nothing to read; the verdict is then set_aside
     and reason says why. event_id is the provider's own id where it gives one: only such events
-    are ever deduplicated.
+    are ever deduplicated. claims is the status that it speaks of: never believed, but a read that
+    shows less is made again soon.
     """
 
     kind: Kind | None
@@ -44,3 +46,4 @@ class Event:
     verdict: EventVerdict = EventVerdict.ACCEPTED
     reason: str | None = None
     created_at: datetime | None = None
+    claims: Status | None = None

@@ -3,13 +3,37 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from typing import Final
+
+# What a request's transition is chained with, times in milliseconds and hashes in hex.
+CHAINED_OF_REQUEST: Final = (
+    "subject_id",
+    "sequence",
+    "type",
+    "before",
+    "after",
+    "correction",
+    "observed_by",
+    "answer_sha256",
+    "lease_no",
+    "version",
+    "occurred_at",
+    "recorded_at",
+)
 
 
 def chain(previous: bytes, content: Mapping[str, object]) -> bytes:
     """Return the hash that links content to the record before it: SHA-256, 32 bytes.
 
-    content holds JSON values only and is written with sorted keys and no spaces, so that
-    anyone can compute the same bytes again. previous is empty for the first record.
+    previous is empty for the first record.
+    """
+    return hashlib.sha256(previous + canonical(content)).digest()
+
+
+def canonical(content: Mapping[str, object]) -> bytes:
+    """Return content, JSON values only, in the one form that anyone can compute again.
+
+    Sorted keys, no spaces, UTF-8: what `jq -cS` writes.
     """
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(previous + text.encode()).digest()
+    return text.encode()

@@ -6,6 +6,7 @@ what the provider reports now. Source: STATUSES.md, section 3.
 """
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from service.domain.request import Facts, Observation, PaymentRequest
@@ -18,9 +19,14 @@ PERSON_CODES_ORDER: Final = frozenset(
     {"amount_mismatch", "currency_mismatch", "overpaid", "amount_unknown"}
 )
 
+# How far ahead of our clock a version may be and still order reads.
+VERSION_AHEAD_MAX: Final = timedelta(days=1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
 ENDED_WITHOUT_MONEY: Final = frozenset(
     {Status.REJECTED, Status.FAILED, Status.CANCELLED, Status.EXPIRED}
 )
+_IN_FULL: Final = frozenset({Status.PAID, Status.SETTLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,19 @@ def advance(request: PaymentRequest, seen: Observation, *, lease_no: int) -> Ver
     return _transition(request, seen, after, lease_no)
 
 
+def without_future_version(seen: Observation, *, at: datetime) -> Observation:
+    """Return an observation without its version where that is from a time to come.
+
+    A provider that once said next year would make every later read stale. Then the lease decides,
+    and attention says so. at is our clock's time; up to a day ahead of it is a matter of clocks. A
+    version that is a plain counter is smaller than any time.
+    """
+    latest = (at + VERSION_AHEAD_MAX - _EPOCH) // timedelta(microseconds=1)
+    if seen.version is None or seen.version <= latest:
+        return seen
+    return replace(seen, version=None, attention=seen.attention | {"version_in_future"})
+
+
 def with_reversal(facts: Facts) -> Facts:
     """Return facts as reversed, and final, when all that was received is given or taken back.
 
@@ -114,7 +133,7 @@ def may_follow(before: Facts, after: Facts, *, retried: bool) -> bool:
         or Status.HELD in (before.status, after.status)
         or not _is_locked(before)
         or (retried and before.status is Status.FAILED)
-        or _more_is_asked(before, after)
+        or _is_asked_otherwise(before, after)
         or _goes_on_with_money(before, after)
     )
 
@@ -137,13 +156,19 @@ def _goes_on_with_money(before: Facts, after: Facts) -> bool:
     return not before.final and RANK[before.status] < RANK[after.status] <= RANK[Status.SETTLED]
 
 
-def _more_is_asked(before: Facts, after: Facts) -> bool:
-    """Return whether what was all is only a part now, because more is asked than before."""
-    return (
-        before.status is Status.PAID
-        and after.status is Status.PART_PAID
-        and (after.amount or 0) > (before.amount or 0)
-    )
+def _is_asked_otherwise(before: Facts, after: Facts) -> bool:
+    """Return whether the same money is a part instead of all, or all instead of a part.
+
+    That follows from asking for more, or for less, than before; it is no older picture, and final
+    only says that no more money comes.
+    """
+    if after.amount is None:
+        return False
+    if before.status in _IN_FULL and after.status is Status.PART_PAID:
+        return after.amount > (before.amount or 0)
+    if before.status is Status.PART_PAID and after.status in _IN_FULL:
+        return before.amount is None or after.amount < before.amount
+    return False
 
 
 def _transition(
@@ -206,10 +231,16 @@ def _is_late_money(before: Facts | None, after: Facts) -> bool:
 
 
 def _is_correction(before: Facts | None, after: Facts) -> bool:
-    """Return whether the step undoes what we said: late money, a charge-back, or its end.
+    """Return whether the step undoes what we said of money.
 
-    An ordinary refund is none.
+    That is late money, a charge-back or its end, a refund that came back, a booking that was taken
+    out again. An ordinary refund is none.
     """
     if before is None:
         return False
-    return _is_late_money(before, after) or after.taken_back != before.taken_back
+    return (
+        _is_late_money(before, after)
+        or after.taken_back != before.taken_back
+        or after.refunded < before.refunded
+        or after.booked < before.booked
+    )

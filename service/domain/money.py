@@ -1,6 +1,7 @@
 """Money: a whole number of minor units in one currency. Never a float.
 
-Source: ISO 4217, list one, for the exponents; fact sheet ginger, section 15, for withdrawn codes.
+Source: ISO 4217, list one of 2026-01-01, for the exponents; fact sheet ginger, section 15, for
+withdrawn codes.
 """
 
 import re

@@ -8,7 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from service.domain.lifecycle import NoChange, Transition, Verdict, advance
+from service.domain.lifecycle import (
+    NoChange,
+    Transition,
+    Verdict,
+    advance,
+    without_future_version,
+)
 from service.domain.request import (
     BelongsTo,
     Key,
@@ -55,6 +61,15 @@ class Compared:
     new_parts: tuple[tuple[PaymentRequest, Judged], ...]
     related: tuple[tuple[PaymentRequest, Related], ...]
     owners: Mapping[Key, Key]
+
+    @property
+    def moved_when_told(self) -> list[Key]:
+        """The requests that moved in a look that a webhook made us take."""
+        return [
+            one.request.key
+            for one in self.judged
+            if isinstance(one.verdict, Transition) and one.cause.observed_by is ObservedBy.WEBHOOK
+        ]
 
 
 def compare(
@@ -114,8 +129,10 @@ def _related(judged: Judged, requests: Mapping[Key, PaymentRequest]) -> list[Rel
 def _judge(
     look: Look, requests: Mapping[Key, PaymentRequest], owners: Mapping[Key, Key], at: datetime
 ) -> Judged:
-    key, seen = look.claimed.key, look.answer
-    assert isinstance(seen, Observation), "only looks that brought an observation are compared"
+    key = look.claimed.key
+    assert isinstance(look.answer, Observation), "only looks with an observation are compared"
+    observed_at = look.read_at or at
+    seen = without_future_version(look.answer, at=observed_at)
     parts = [
         requests[part]
         for part in named_in(key, seen)
@@ -123,7 +140,7 @@ def _judge(
     ]
     cause = Cause(
         observed_by=ObservedBy(look.claimed.observed_by),
-        observed_at=look.read_at or at,
+        observed_at=observed_at,
         observation_id=new_id("obs"),
         answer_sha256=look.sha256,
         lease_no=look.claimed.lease_no,

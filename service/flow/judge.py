@@ -21,6 +21,7 @@ from service.flow.rest import SetDown, Watch, rest_after, set_down
 from service.flow.suspect import suspect_links
 from service.providers import LagsBehind
 from service.storage.channels import Channels
+from service.storage.claims import Claims
 from service.storage.due import Claimed, Rest
 from service.storage.history import ObservationRow
 from service.storage.unit_of_work import Work, unit_of_work
@@ -62,7 +63,8 @@ async def judge(looks: Sequence[Look], parts: SyncParts) -> set[str]:
         downs += passed_on
         await _trigger(work, ours, downs)
         await _wake_parts(work, compared)
-        rests = [_rest(j, parts, at) for j in compared.judged]
+        ranks = await Claims(work.connection).highest(compared.moved_when_told)
+        rests = [_rest(j, parts, at, ranks) for j in compared.judged]
         await work.due.rest([*rests, *(down.rest for down in downs)])
     parts.recorded()
     _tell(looks, held, moves)
@@ -248,7 +250,7 @@ async def _flag(
     )
 
 
-def _rest(judged: Judged, parts: SyncParts, at: datetime) -> Rest:
+def _rest(judged: Judged, parts: SyncParts, at: datetime, ranks: Mapping[Key, int]) -> Rest:
     provider = parts.accounts[judged.look.claimed.account].provider
     looks = provider.looks_after_end if isinstance(provider, LagsBehind) else ()
     return rest_after(
@@ -256,7 +258,13 @@ def _rest(judged: Judged, parts: SyncParts, at: datetime) -> Rest:
         judged.verdict,
         seen=judged.seen,
         request=judged.request,
-        watch=Watch(parts.plan, at, looks, calls=judged.look.calls),
+        watch=Watch(
+            parts.plan,
+            at,
+            looks,
+            calls=judged.look.calls,
+            claims=ranks.get(judged.request.key),
+        ),
     )
 
 

@@ -34,6 +34,7 @@ from service.domain.request import (
     Unclaimed,
     Unmapped,
 )
+from service.domain.status import RANK
 from service.errors import NotAllowedYet, NotFoundThere, TooManyCalls, Unauthorised, Unreadable
 from service.flow.look import ACCOUNT_NOT_CONFIGURED, CRASHED_TOO_OFTEN, Look
 from service.storage.due import Claimed, Rest
@@ -67,13 +68,14 @@ class Watch:
     """What decides when to look again.
 
     looks_after_end is for providers that show money for a while after a request has ended. calls
-    is what the look cost.
+    is what the look cost, claims the highest rank that webhooks lately spoke of.
     """
 
     plan: PollPlan
     at: datetime
     looks_after_end: tuple[float, ...] = ()
     calls: int = 1
+    claims: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +93,15 @@ class SetDown:
 def rest_after(
     claim: Claimed, verdict: Verdict, *, seen: Observation, request: PaymentRequest, watch: Watch
 ) -> Rest:
-    """Decide when to look again. What is stale or contradictory closes no generation."""
+    """Decide when to look again. What is stale or contradictory closes no generation.
+
+    What a webhook told is read again soon where nothing new was found, and where it claimed more.
+    """
     match verdict:
-        case Transition(after=after):
-            return _until_next_look(claim, after, seen, watch)
-        case NoChange(after=after):
+        case Transition(after=after) | NoChange(after=after):
             rest = _until_next_look(claim, after, seen, watch)
-            again = reread_seconds(claim.rereads) if _was_told(claim) else None
+            is_all = isinstance(verdict, Transition) and not shows_less(seen.facts, watch.claims)
+            again = None if is_all or not _was_told(claim) else reread_seconds(claim.rereads)
             if again is None:
                 return rest
             return replace(rest, next_seconds=again, rereads=claim.rereads + 1, reread=True)
@@ -109,6 +113,12 @@ def rest_after(
                 or PARKED_LOOK_SECONDS
             )
             return Rest(claim, None, wait, errors=claim.errors + 1, known=True)
+
+
+def shows_less(facts: Facts, claims: int | None) -> bool:
+    """Return whether a read shows less than webhooks claim. What is held stands nowhere."""
+    rank = RANK.get(facts.status)
+    return claims is not None and rank is not None and claims > rank
 
 
 def set_down(look: Look, *, plan: PollPlan, pauses: Mapping[str, float]) -> SetDown:

@@ -231,7 +231,11 @@ class Endpoint(Section):
 
 
 class Privacy(Section):
-    """How long we keep what: bodies as received, and the facts drawn from them."""
+    """How long we keep what: bodies as received, and the facts drawn from them.
+
+    raw_bodies drops the days of events (after 35 at the earliest) and of reads with their answers.
+    What was recorded and said is facts, of which nothing is ever dropped earlier.
+    """
 
     raw_bodies: Annotated[timedelta, Duration(calendar=True)] = timedelta(days=30)
     facts: Annotated[timedelta, Duration(calendar=True)] = timedelta(days=3650)

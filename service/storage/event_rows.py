@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import chain, repeat
 
 from service.domain.event import Call, Event
+from service.domain.status import RANK
 from service.storage.identifiers import new_id
 
 # How far an event's own day may lie from the day it arrives: there are partitions for that long.
@@ -23,7 +24,7 @@ _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 # The columns of STORE, in its order.
 Row = tuple[
     date, str, str, str | None, str | None, str | None, datetime, str, str | None, bytes, bytes,
-    str | None,
+    str | None, int | None,
 ]  # fmt: skip
 
 
@@ -47,6 +48,7 @@ def rows_of(account: str, call: Call, events: Sequence[Event]) -> list[Row]:
             body_sha256,
             body,
             traced,
+            None if event.claims is None else RANK.get(event.claims),
         )
         for event, body in zip(events, bodies, strict=False)
     ]
@@ -69,14 +71,14 @@ def day_of(created_at: datetime | None, *, received_at: datetime) -> date:
 STORE = """
 with stored as (
     insert into events (day, id, account, kind, provider_id, event_id, received_at, verdict,
-                        reason, body_sha256, body, traceparent)
+                        reason, body_sha256, body, traceparent, claims)
     select day, id, account, kind, provider_id, event_id, received_at, verdict,
-           reason, body_sha256, body, traceparent
+           reason, body_sha256, body, traceparent, claims
       from unnest(%b::date[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
                   %b::timestamptz[], %b::text[], %b::text[], %b::bytea[], %b::bytea[],
-                  %b::text[])
+                  %b::text[], %b::smallint[])
            as item (day, id, account, kind, provider_id, event_id, received_at, verdict,
-                    reason, body_sha256, body, traceparent)
+                    reason, body_sha256, body, traceparent, claims)
      order by account, event_id, day
     on conflict (account, event_id, day) where event_id is not null do nothing
     returning account, kind, provider_id, verdict

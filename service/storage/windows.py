@@ -120,7 +120,8 @@ class Windows:
         They come in the order of the list, each once.
         An id that only a webhook has named so far, or that was not found, is news as well: the
         provider's own list vouches for it, so it need not wait among ids that anybody can send.
-        Where the list is one of events, an item is news unless that event reached us.
+        Where the list is one of events, an item is news unless that event reached us. A version
+        from a time to come orders nothing, here as in `without_future_version`.
         """
         cursor = await self._connection.execute(
             """
@@ -136,7 +137,8 @@ class Windows:
                        select from events as e
                         where e.account = %(account)s and e.event_id = listed.event_id))
                 or (listed.event_id is null and due.account is null)
-                or listed.version > r.version
+                or (listed.version > r.version
+                    and listed.version <= extract(epoch from now() + interval '1 day') * 1000000)
                 or (r.id is null and due.urgency = 2 and due.parked is null)
                 or due.parked = 'not_found_at_provider'
              order by place

@@ -33,6 +33,7 @@ LIMIT: Final[Schema] = {
 FILTER: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 200}
 IDEMPOTENCY_KEY: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 255}
 PAGE: Final[dict[str, Schema]] = {"limit": LIMIT, "cursor": TEXT}
+PAST: Final[dict[str, Schema]] = {"at": TIME, "as_of": TIME}
 
 REFUSALS: Final = {
     "400": "Malformed; detail names the parameter, header or field",
@@ -240,7 +241,7 @@ _PATHS: Final[dict[str, Schema]] = {
             body="NewRequest",
         ),
     },
-    "/v1/requests/{id}": {"get": _get("One request", ref("Request"), {}, in_path="id")},
+    "/v1/requests/{id}": {"get": _get("One request", ref("Request"), PAST, in_path="id")},
     "/v1/requests/{id}/timeline": {
         "get": _list("What happened to it, oldest first", "TimelineEntry", PAGE, in_path="id"),
     },

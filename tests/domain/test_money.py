@@ -1,17 +1,44 @@
 """Money is exact, in one currency, and never a float."""
 
+import ast
 from decimal import Decimal
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service import providers
 from service.domain.money import EXPONENTS, Money
 
 CURRENCIES = st.sampled_from(sorted(EXPONENTS))
 # What fits in 14 digits before the point of a currency without decimals.
 MINOR = st.integers(min_value=-(10**14) + 1, max_value=10**14 - 1)
+
+# Every code of list one with its minor units, "-" where it has none, as published on 2026-01-01.
+ISO_4217 = """
+    AED 2  AFN 2  ALL 2  AMD 2  AOA 2  ARS 2  AUD 2  AWG 2  AZN 2  BAM 2  BBD 2  BDT 2
+    BHD 3  BIF 0  BMD 2  BND 2  BOB 2  BOV 2  BRL 2  BSD 2  BTN 2  BWP 2  BYN 2  BZD 2
+    CAD 2  CDF 2  CHE 2  CHF 2  CHW 2  CLF 4  CLP 0  CNY 2  COP 2  COU 2  CRC 2  CUP 2
+    CVE 2  CZK 2  DJF 0  DKK 2  DOP 2  DZD 2  EGP 2  ERN 2  ETB 2  EUR 2  FJD 2  FKP 2
+    GBP 2  GEL 2  GHS 2  GIP 2  GMD 2  GNF 0  GTQ 2  GYD 2  HKD 2  HNL 2  HTG 2  HUF 2
+    IDR 2  ILS 2  INR 2  IQD 3  IRR 2  ISK 0  JMD 2  JOD 3  JPY 0  KES 2  KGS 2  KHR 2
+    KMF 0  KPW 2  KRW 0  KWD 3  KYD 2  KZT 2  LAK 2  LBP 2  LKR 2  LRD 2  LSL 2  LYD 3
+    MAD 2  MDL 2  MGA 2  MKD 2  MMK 2  MNT 2  MOP 2  MRU 2  MUR 2  MVR 2  MWK 2  MXN 2
+    MXV 2  MYR 2  MZN 2  NAD 2  NGN 2  NIO 2  NOK 2  NPR 2  NZD 2  OMR 3  PAB 2  PEN 2
+    PGK 2  PHP 2  PKR 2  PLN 2  PYG 0  QAR 2  RON 2  RSD 2  RUB 2  RWF 0  SAR 2  SBD 2
+    SCR 2  SDG 2  SEK 2  SGD 2  SHP 2  SLE 2  SOS 2  SRD 2  SSP 2  STN 2  SVC 2  SYP 2
+    SZL 2  THB 2  TJS 2  TMT 2  TND 3  TOP 2  TRY 2  TTD 2  TWD 2  TZS 2  UAH 2  UGX 0
+    USD 2  USN 2  UYI 0  UYU 2  UYW 4  UZS 2  VED 2  VES 2  VND 0  VUV 0  WST 2  XAD 2
+    XAF 0  XAG -  XAU -  XBA -  XBB -  XBC -  XBD -  XCD 2  XCG 2  XDR -  XOF 0  XPD -
+    XPF 0  XPT -  XSU -  XTS -  XUA -  XXX -  YER 2  ZAR 2  ZMW 2  ZWG 2
+"""
+# What Ginger accepts although it is on that list no more.
+WITHDRAWN = ("ANG", "BGN", "EEK", "LTL")
+# What has no place in an adapter, whose floats are seconds.
+UNFIT = {"/", "round", "negative power"}
 
 # What Ginger accepts. Source: fact sheet ginger, section 15.
 GINGER = """
@@ -137,25 +164,84 @@ def test_two_currencies_neither_add_nor_subtract() -> None:
         Money(1, "EUR") - Money(1, "USD")
 
 
-@pytest.mark.parametrize(
-    ("exponent", "codes"),
-    [
-        (0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"),
-        (3, "BHD IQD JOD KWD LYD OMR TND"),
-        (4, "CLF UYW"),
-    ],
-)
-def test_unusual_exponents_are_those_of_iso_4217(exponent: int, codes: str) -> None:
-    assert {code for code, places in EXPONENTS.items() if places == exponent} == set(codes.split())
+def test_the_exponents_are_those_of_the_official_list() -> None:
+    words = ISO_4217.split()
+    official = {
+        code: int(units)
+        for code, units in zip(words[::2], words[1::2], strict=True)
+        if units != "-"
+    }
+
+    assert {code: EXPONENTS[code] for code in official} == official
+    assert set(EXPONENTS) - set(official) == set(WITHDRAWN)
+    assert {code: EXPONENTS[code] for code in WITHDRAWN} == dict.fromkeys(WITHDRAWN, 2)
 
 
-def test_all_other_currencies_have_two_decimals() -> None:
-    assert set(EXPONENTS.values()) == {0, 2, 3, 4}
-    assert all(EXPONENTS[code] == 2 for code in ("EUR", "RSD", "MGA", "HUF", "EEK", "LTL"))
+@pytest.mark.parametrize(("code", "exponent"), [("IQD", 3), ("RSD", 2), ("MGA", 2), ("AFN", 2)])
+def test_where_other_lists_count_what_is_in_use_the_official_one_stands(
+    code: str, exponent: int
+) -> None:
+    assert Money(1, code).exponent == exponent
 
 
-def test_every_currency_that_ginger_accepts_is_known() -> None:
+def test_every_currency_that_ginger_accepts_has_an_exponent() -> None:
     codes = GINGER.split()
 
-    assert len(codes) == 87
+    assert len(set(codes)) == len(codes) == 87
     assert set(codes) <= set(EXPONENTS)
+
+
+# Money is whole numbers wherever it is reckoned with.
+
+# Where nothing but money, statuses and words is dealt with: no float at all.
+WITHOUT_FLOATS = ("money", "order", "lifecycle", "request", "status", "notification")
+
+
+def floats_in(source: str) -> list[str]:
+    """Name what makes or names a float: its type, its literals, rounding, division."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Constant(value=float() | complex()):
+                found.append("literal")
+            case ast.Name(id="float" | "round"):
+                found.append(node.id)
+            case ast.BinOp(op=ast.Div()) | ast.AugAssign(op=ast.Div()):
+                found.append("/")
+            case ast.BinOp(op=ast.Pow(), right=ast.UnaryOp(op=ast.USub())):
+                found.append("negative power")
+            case _:
+                continue
+    return found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "minor = total / 100",
+        "minor /= 100",
+        "minor = int(float(text) * 100)",
+        "minor = round(total)",
+        "minor = total * 0.01",
+        "minor = total * 10 ** -2",
+        "def fee(minor: float) -> int: ...",
+    ],
+)
+def test_a_float_in_the_way_of_money_is_found(source: str) -> None:
+    assert floats_in(source)
+
+
+@pytest.mark.parametrize("module", WITHOUT_FLOATS)
+def test_no_float_comes_near_money(module: str) -> None:
+    source = files("service.domain").joinpath(f"{module}.py").read_text("utf-8")
+
+    assert floats_in(source) == []
+
+
+def test_no_adapter_divides_or_rounds() -> None:
+    """Amounts they only add, compare and pass on."""
+    adapters = list(Path(providers.__path__[0]).rglob("*.py"))
+    odd = {path.name: UNFIT & set(floats_in(path.read_text("utf-8"))) for path in adapters}
+
+    assert len(adapters) > 30
+    assert set().union(*odd.values()) == set(), odd

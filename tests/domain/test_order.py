@@ -1,39 +1,11 @@
-"""An order's status: every combination of up to three requests, and each rule by its name."""
-
-from collections.abc import Iterable
-from itertools import combinations_with_replacement, permutations
+"""An order's status: each rule by its name. All combinations stand in test_order_combinations."""
 
 import pytest
 
-from service.domain.order import RULES, OrderState, OrderStatus, Sibling, roll_up
+from service.domain.order import OrderState, OrderStatus, Sibling, roll_up
 from service.domain.request import Direction, Facts
 from service.domain.status import Status
 from tests.builders import facts
-
-# A small world: euros unless said otherwise, the order is worth 100.
-POOL: tuple[Facts | None, ...] = (
-    None,
-    facts(Status.OPEN, amount=100),
-    facts(Status.PROCESSING, amount=100),
-    facts(Status.HELD, amount=100),
-    facts(Status.HELD, amount=100, received=100),
-    facts(Status.FAILED, amount=100),
-    facts(Status.EXPIRED, amount=100),
-    facts(Status.PART_PAID, amount=100, received=40),
-    facts(Status.PAID, amount=100, received=100),
-    facts(Status.PAID, amount=60, received=60),
-    facts(Status.PAID, amount=100, received=100, refunded=40),
-    facts(Status.PAID, amount=100, received=100, refunded=40, taken_back=40),
-    facts(Status.SETTLED, amount=100, received=100),
-    facts(Status.REVERSED, amount=100, received=100),
-    facts(Status.REVERSED, amount=100, received=100, refunded=150, taken_back=100),
-    facts(Status.PAID, amount=100, received=100, booked=101),
-    facts(Status.OPEN, amount=100, currency="USD"),
-    facts(Status.PAID, amount=100, received=100, currency="USD"),
-)
-COMBINATIONS = [
-    combination for count in range(4) for combination in combinations_with_replacement(POOL, count)
-]
 
 
 def siblings(*known: Facts | None, direction: Direction = Direction.IN) -> list[Sibling]:
@@ -44,79 +16,6 @@ def rolled(
     *known: Facts | None, amount: int | None = 100, currency: str | None = "EUR"
 ) -> OrderState:
     return roll_up(amount=amount, currency=currency, requests=siblings(*known))
-
-
-def expected(known: Iterable[Facts | None], amount: int | None) -> set[str]:
-    """Every status whose own words in STATUSES.md, section 4, fit; the rules' order is spelled out.
-
-    Written apart from the code under test: each condition excludes all that come before it.
-    """
-    known = list(known)
-    read = [each for each in known if each is not None]
-    euros = [each for each in read if each.currency == "EUR"]
-    received = sum(each.received for each in euros)
-    net = received - sum(each.refunded for each in euros)
-    taken_back = sum(each.taken_back for each in euros)
-    booked = sum(each.booked for each in euros)
-    keeping = [each.status for each in euros if each.received - each.refunded > 0]
-    foreign = any(each.currency != "EUR" and each.received for each in read)
-    sound = not foreign and not any(each.booked > each.received for each in euros)
-    kept = sound and net > 0
-    penniless = sound and received == 0
-    moving = {Status.AUTHORISING, Status.ACCEPTED, Status.PROCESSING, Status.HELD}
-    under_way = any(each.status in moving for each in euros)
-    alive = None in known or not euros or not all(each.final for each in euros)
-    known_net = kept and amount is not None and net == amount
-    unknown = kept and amount is None
-    below = kept and amount is not None and net < amount
-    all_settled = set(keeping) <= {Status.SETTLED}
-    all_paid = set(keeping) <= {Status.SETTLED, Status.PAID}
-    fits = {
-        "conflicted": not sound,
-        "reversed": sound and received > 0 and net <= 0 and taken_back > 0,
-        "refunded": sound and received > 0 and net <= 0 and taken_back == 0,
-        "overpaid": kept and amount is not None and net > amount,
-        "settled": (known_net and booked == received) or (unknown and all_settled),
-        "paid": (known_net and booked != received) or (unknown and all_paid and not all_settled),
-        "part_refunded": below and amount is not None and received >= amount,
-        "part_paid": (below and amount is not None and received < amount)
-        or (unknown and not all_paid),
-        "processing": penniless and under_way,
-        "unpaid": penniless and not under_way and alive,
-        "closed": penniless and not under_way and not alive,
-    }
-    return {status for status, does_fit in fits.items() if does_fit}
-
-
-@pytest.mark.parametrize("amount", [None, 100])
-def test_exactly_one_status_fits_every_combination_and_it_is_the_one_given(
-    amount: int | None,
-) -> None:
-    for combination in COMBINATIONS:
-        state = rolled(*combination, amount=amount)
-        assert {state.status.value} == expected(combination, amount), combination
-
-
-@pytest.mark.parametrize("amount", [None, 100])
-@pytest.mark.parametrize("currency", [None, "EUR"])
-def test_the_order_of_arrival_changes_nothing(amount: int | None, currency: str | None) -> None:
-    for combination in COMBINATIONS:
-        states = {
-            roll_up(amount=amount, currency=currency, requests=arrival)
-            for arrival in permutations(siblings(*combination))
-        }
-        assert len(states) == 1, combination
-
-
-def test_the_combinations_reach_every_rule() -> None:
-    reached = {
-        rolled(*combination, amount=amount).rule
-        for combination in COMBINATIONS
-        for amount in (None, 100)
-    }
-
-    assert reached == {rule.name for rule in RULES}
-    assert {rule.status for rule in RULES} == set(OrderStatus)
 
 
 @pytest.mark.parametrize(

@@ -33,11 +33,13 @@ def gocardless(
     secrets: tuple[str, ...] = (SECRET,),
     words: dict[str, Status] | None = None,
     reference: str | None = None,
+    organisation_id: str | None = None,
 ) -> GoCardless:
     keys = GoCardlessKeys(
         api_base="https://api.psp.example/",
         access_token=Secret("t0ken"),
         webhook_secrets=tuple(map(Secret, secrets)),
+        organisation_id=organisation_id,
     )
     return GoCardless(keys, AccountContext("test", words or {}, False, reference_from=reference))
 

@@ -11,6 +11,7 @@ import pytest
 
 from service.domain.event import Call, Event, EventVerdict
 from service.domain.request import Kind
+from service.domain.status import Status
 from service.errors import (
     BadSignature,
     Malformed,
@@ -59,7 +60,7 @@ from tests.providers.world import recording
 def test_1_a_call_is_a_hint_whatever_event_type_and_status_it_shows() -> None:
     body = call_about_inquiry(status="REVOKED", amount_responded=euros("125.00"))
 
-    assert verify(body) == Event(Kind.REQUEST_INQUIRY, INQUIRY)
+    assert verify(body) == Event(Kind.REQUEST_INQUIRY, INQUIRY, claims=Status.CANCELLED)
 
 
 def test_2_a_request_that_we_are_asked_to_pay_is_none_of_ours() -> None:

@@ -1,11 +1,12 @@
 """The traps in reading GoCardless, one test each. Source: fact sheet gocardless."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from service.domain.event import Event, EventVerdict
+from service.domain.event import Event
 from service.domain.request import (
     Kind,
     Related,
@@ -30,6 +31,7 @@ from tests.providers.gocardless_bodies import (
     payment,
     read,
     seen,
+    signed,
     standing,
     step,
     told,
@@ -249,14 +251,35 @@ def test_an_event_proves_nothing_about_amounts() -> None:
     (found,) = told(event(amount=1, details={"amount": 1}))
 
     assert found == Event(
-        Kind.PAYMENT, PAYMENT, "EV01", created_at=datetime(2025, 3, 3, 9, 4, 25, tzinfo=UTC)
+        Kind.PAYMENT,
+        PAYMENT,
+        "EV01",
+        created_at=datetime(2025, 3, 3, 9, 4, 25, tzinfo=UTC),
+        claims=Status.PAID,
     )
 
 
-def test_an_organisation_in_the_links_is_no_reason_to_refuse() -> None:
-    (found,) = told(event(links={"payment": PAYMENT, "organisation": "OR1"}))
+@pytest.mark.parametrize(
+    ("ours", "named", "reason"),
+    [
+        (None, "OR1", None),
+        ("OR1", "OR1", None),
+        ("OR1", None, None),
+        ("OR1", "OR2", "foreign_organisation"),
+        ("OR1", 7, "foreign_organisation"),
+    ],
+)
+def test_an_event_of_another_organisation_is_set_aside_where_ours_is_known(
+    ours: str | None, named: object, reason: str | None
+) -> None:
+    item = event(links={"payment": PAYMENT, "organisation": named})
 
-    assert found.verdict is EventVerdict.ACCEPTED
+    (found,) = gocardless(organisation_id=ours).verify(
+        signed(json.dumps({"events": [item]}).encode())
+    )
+
+    assert found.reason == reason
+    assert found.provider_id == (PAYMENT if reason is None else None)
 
 
 @pytest.mark.parametrize("minor", [1, 29, 1999, 10**15 - 1])

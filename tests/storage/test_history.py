@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from service.storage.database import Pool
-from tests.storage.rows import insert_notification, insert_transition
+from tests.storage.rows import AT, insert, insert_event, insert_notification, insert_transition
 
 
 async def run(pool: Pool, statement: str) -> None:
@@ -43,6 +43,29 @@ async def test_what_was_recorded_and_said_can_never_be_changed(
 ) -> None:
     await insert_transition(emptied, "prq_1", 1)
     await insert_notification(emptied, "prq_1", 1)
+
+    with pytest.raises(psycopg.errors.IntegrityConstraintViolation):
+        await run(emptied, statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update events set body = ''",
+        "delete from events",
+        "update observations set answer = null",
+        "delete from observations",
+    ],
+)
+async def test_what_was_received_and_read_is_dropped_by_the_day_or_not_at_all(
+    emptied: Pool, statement: str
+) -> None:
+    await insert_event(emptied, "EV1", "a")
+    await insert(
+        emptied, "observations", day=AT.date(), id="obs_1", request_id="prq_1", read_at=AT,
+        lease_no=1, observed_by="poll", verdict="transition", answer=b"{}",
+        answer_sha256=b"\x01" * 32,
+    )  # fmt: skip
 
     with pytest.raises(psycopg.errors.IntegrityConstraintViolation):
         await run(emptied, statement)

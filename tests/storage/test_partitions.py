@@ -63,7 +63,7 @@ async def test_partitions_are_dropped_when_their_time_is_over(pool: Pool) -> Non
     await keep(pool, TODAY - timedelta(days=60))
     await keep(pool, TODAY - timedelta(days=40))
 
-    dropped = await keep(pool)
+    dropped = [name for name in await keep(pool) if name.startswith("events")]
 
     oldest = f"events_{TODAY - timedelta(days=DAYS_BACK_MIN):%Y%m%d}"
     assert len(dropped) == len(set(dropped)) > 0
@@ -76,6 +76,25 @@ async def test_bodies_are_kept_longer_where_the_configuration_says_so(pool: Pool
     await keep(pool, TODAY - timedelta(days=60))
 
     assert await keep(pool, raw_bodies=timedelta(days=90)) == []
+
+
+async def test_answers_go_when_the_configuration_says_and_events_once_they_cannot_come_again(
+    pool: Pool,
+) -> None:
+    await keep(pool, TODAY - timedelta(days=20))
+
+    dropped = await keep(pool, raw_bodies=timedelta(days=7))
+
+    assert {name.partition("_")[0] for name in dropped} == {"observations"}
+    kept = [name for name in await partitions(pool, "observations") if "default" not in name]
+    assert kept[0] == f"observations_{TODAY - timedelta(days=7):%Y%m%d}"
+
+
+async def test_a_day_that_is_past_at_once_is_not_made_again_and_again(pool: Pool) -> None:
+    await keep(pool, raw_bodies=timedelta(hours=1))
+
+    assert await keep(pool, raw_bodies=timedelta(hours=1)) == []
+    assert f"observations_{TODAY:%Y%m%d}" in await partitions(pool, "observations")
 
 
 async def test_running_again_changes_nothing(pool: Pool) -> None:
@@ -105,6 +124,30 @@ async def test_a_day_that_began_in_the_default_partition_stays_there(pool: Pool)
     assert await count_in(pool, "events_default") == 2
     assert f"events_{TODAY:%Y%m%d}" not in await partitions(pool)
     assert f"events_{TODAY + timedelta(days=1):%Y%m%d}" in await partitions(pool)
+
+
+async def test_the_default_partition_is_dropped_when_the_newest_of_its_days_is_past(
+    pool: Pool,
+) -> None:
+    await insert_event(pool, "EV1", "a", day=TODAY - timedelta(days=20))
+    await insert_event(pool, "EV2", "a", day=TODAY)
+    await keep(pool)
+
+    within = await keep(pool, TODAY + timedelta(days=DAYS_BACK_MIN))
+    assert await count_in(pool, "events_default") == 2
+    beyond = await keep(pool, TODAY + timedelta(days=DAYS_BACK_MIN + 1))
+
+    assert ("events_default" in within, "events_default" in beyond) == (False, True)
+    assert await count_in(pool, "events_default") == 0
+    with pytest.raises(psycopg.errors.IntegrityConstraintViolation):
+        await insert_and_delete(pool)
+
+
+async def insert_and_delete(pool: Pool) -> None:
+    """Try to delete from a default partition that was made anew."""
+    await insert_event(pool, "EV3", "a", day=TODAY - timedelta(days=400))
+    async with pool.connection() as connection:
+        await connection.execute("delete from events_default")
 
 
 async def test_a_keeper_gives_way_when_the_table_is_busy(database_url: str, pool: Pool) -> None:

@@ -193,7 +193,8 @@ async def test_what_is_listed_is_news_when_unknown_newer_or_not_yet_vouched_for(
 ) -> None:
     await insert_request(emptied, "same", version=5)
     await insert_request(emptied, "newer", version=5)
-    for name in ("same", "newer"):
+    await insert_request(emptied, "of_next_year", version=5)
+    for name in ("same", "newer", "of_next_year"):
         await insert(emptied, "due", account=ACCOUNT, kind="order", provider_id=name, urgency=1)
     for name, parked in (
         ("told", None), ("missing", "not_found_at_provider"), ("refund", "part_of_another")
@@ -202,7 +203,8 @@ async def test_what_is_listed_is_news_when_unknown_newer_or_not_yet_vouched_for(
             emptied, "due", account=ACCOUNT, kind="order", provider_id=name, urgency=2,
             parked=parked,
         )  # fmt: skip
-    versions = {"same": 5, "newer": 6, "told": 1, "missing": 1, "refund": 1, "new": None}
+    in_time = {"same": 5, "newer": 6, "told": 1, "missing": 1, "refund": 1, "new": None}
+    versions = in_time | {"of_next_year": 4_000_000_000_000_000}
 
     found = await news(emptied, *(Listed(Kind.ORDER, name, v) for name, v in versions.items()))
 

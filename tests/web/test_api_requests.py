@@ -1,15 +1,24 @@
 """/v1/requests: tracking one, reading it, its story, and a read on demand."""
 
 import asyncio
+import json
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+from psycopg.types.json import Jsonb
 
 from service.runtime import Runtime
 from service.storage.due import Rest
 from service.storage.unit_of_work import unit_of_work
-from tests.storage.rows import insert_event, insert_request, insert_transition
+from tests.storage.rows import (
+    AT,
+    insert_event,
+    insert_notification,
+    insert_request,
+    insert_transition,
+)
 
 UUID = "4c6afd74-840a-4aa7-b411-bc3f2a2bce42"
 UNKNOWN = "prq_" + "0" * 26
@@ -140,3 +149,35 @@ async def test_a_timeline_pages_through_what_happened(
 
     assert [entry["what"] for entry in first["data"] + second["data"]] == ["event", "transition"]
     assert second["next"] is None
+
+
+async def test_a_request_is_answered_as_it_was(api: httpx.AsyncClient, runtime: Runtime) -> None:
+    request_id = await insert_request(runtime.pool, "a", id="prq_" + "1" * 26, status="reversed")
+    told: dict[str, object] = {
+        "reference": "INV-1",
+        "order_id": None,
+        "attention": [],
+        "observed_at": None,
+    }
+    facts = {"final": True, "currency": "EUR", "amount": 4000, "received": 4000, "refunded": 0}
+    facts |= {"taken_back": 0, "booked": 0, "provider_status": "completed", "reason": None}
+    for sequence, status in ((1, "open"), (2, "paid")):
+        at = AT + timedelta(hours=sequence)
+        after = Jsonb({**facts, "status": status})
+        await insert_transition(
+            runtime.pool, request_id, sequence, after=after, recorded_at=at, occurred_at=AT
+        )
+        body = json.dumps({"data": told}).encode()
+        await insert_notification(runtime.pool, request_id, sequence, body=body)
+
+    async def answer(**when: datetime) -> tuple[int, object]:
+        query = {name: at.isoformat() for name, at in when.items()}
+        response = await api.get(f"/v1/requests/{request_id}", params=query)
+        return response.status_code, response.json().get("status")
+
+    assert await answer() == (200, "reversed")
+    assert await answer(at=AT + timedelta(hours=1)) == (200, "open")
+    assert await answer(at=AT + timedelta(hours=2), as_of=AT) == (200, "paid")
+    assert await answer(at=AT) == (404, 404)
+    assert await answer(as_of=AT - timedelta(seconds=1)) == (404, 404)
+    assert (await api.get(f"/v1/requests/{request_id}?at=now")).status_code == 400

@@ -3,11 +3,15 @@
 Source: fact sheet bunq, section 4.
 """
 
+from typing import Final
+
 from service.domain.event import Event, EventVerdict
 from service.domain.request import Kind
+from service.domain.status import words_of
 from service.domain.strict_json import NotStrict, parse
 from service.errors import Malformed
 
+WORDS: Final = words_of("bunq", "request_inquiry")
 # An id that is to be read has the digits that knows() allows.
 ID_MAX = 10**18 - 1
 
@@ -26,7 +30,9 @@ def event_in(body: bytes, monetary_account_id: int) -> Event:
     inquiry_id = _id_in(thing, "id")
     if _id_in(thing, "monetary_account_id") != monetary_account_id:
         return _set_aside("foreign_account")
-    return Event(Kind.REQUEST_INQUIRY, str(inquiry_id))
+    word = thing.get("status")
+    claims = WORDS.get(word) if isinstance(word, str) else None
+    return Event(Kind.REQUEST_INQUIRY, str(inquiry_id), claims=claims)
 
 
 def _object_in(body: bytes) -> tuple[str, dict[str, object]]:

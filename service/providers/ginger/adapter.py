@@ -24,6 +24,7 @@ from service.domain.request import (
     NotOurs,
     Unmapped,
 )
+from service.domain.status import Status
 from service.domain.strict_json import NotStrict, parse
 from service.errors import Malformed, NotFoundThere, Unreadable
 from service.providers import AccountContext, Exchange, Finding, Listed, Page
@@ -100,7 +101,7 @@ class Ginger:
             raise Malformed("expected text in project_id")
         if project_id is not None and self._is_foreign(project_id):
             return [_set_aside("foreign_project")]
-        return [Event(Kind.ORDER, order_id)]
+        return [Event(Kind.ORDER, order_id, claims=_claimed(hint.get("order_status")))]
 
     def read(self, kind: Kind, provider_id: str, known: Facts | None) -> Exchange[Answer]:
         if not self.knows(kind, provider_id):
@@ -242,6 +243,11 @@ class Ginger:
 
     def _reference_in(self, raw: object) -> str | None:
         return reference_in(raw, self._context.reference_from or "merchant_order_id")
+
+
+def _claimed(word: object) -> Status | None:
+    """Return the status that a call speaks of; most brands name none. Source: section 13."""
+    return WORDS.get(word) if isinstance(word, str) else None
 
 
 def _set_aside(reason: str) -> Event:

@@ -65,11 +65,15 @@ _SIGNATURE = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class GoCardlessKeys(Section):
-    """The account's own keys. One call may be signed with any of webhook_secrets."""
+    """The account's own keys. One call may be signed with any of webhook_secrets.
+
+    With organisation_id, a partner's app gets its events alone; without it, those of all.
+    """
 
     api_base: str
     access_token: Secret
     webhook_secrets: tuple[Secret, ...]
+    organisation_id: str | None = None
 
     def __post_init__(self) -> None:
         token = self.access_token.reveal()
@@ -89,6 +93,7 @@ class GoCardless:
 
     def __init__(self, keys: GoCardlessKeys, context: AccountContext) -> None:
         self._api = Api(keys.api_base, access_token=keys.access_token.reveal())
+        self._organisation_id = keys.organisation_id
         self._secrets = tuple(secret.reveal().encode() for secret in keys.webhook_secrets)
         self._reference_paths = (
             (context.reference_from,) if context.reference_from else REFERENCE_PATHS
@@ -109,7 +114,7 @@ class GoCardless:
         ]
         if not any(matches):
             raise BadSignature("signed with another secret", status_code=INVALID_TOKEN)
-        return events_in(call.body)
+        return events_in(call.body, organisation_id=self._organisation_id)
 
     def read(self, kind: Kind, provider_id: str, known: Facts | None) -> Exchange[Answer]:
         if not self.knows(kind, provider_id):

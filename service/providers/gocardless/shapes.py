@@ -132,6 +132,7 @@ class Payment(msgspec.Struct, frozen=True):
 class EventLinks(msgspec.Struct, frozen=True):
     billing_request: str | None = None
     payment: str | None = None
+    organisation: object = None
 
 
 class EventItem(msgspec.Struct, frozen=True):

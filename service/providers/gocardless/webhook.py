@@ -4,10 +4,11 @@ An event names what to read and decides nothing. One that is broken or unknown n
 neighbours. Source: fact sheet gocardless, section 5.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from service.domain.event import Event, EventVerdict
+from service.domain.status import Status, words_of
 from service.domain.strict_json import NotStrict
 from service.errors import Malformed, Unreadable
 from service.providers.gocardless.by_item import parse_by_item
@@ -37,6 +38,13 @@ TELLING: Final = {
     "refunds": _words("created paid failed refund_settled funds_returned"),
 }
 
+# The status that an action claims: a payment's are called like its words. That a billing request
+# was fulfilled claims nothing, as its payment decides from then on.
+CLAIMING: Final[Mapping[str, Mapping[str, Status]]] = {
+    "billing_requests": {"cancelled": Status.CANCELLED},
+    "payments": words_of("gocardless", "payment"),
+}
+
 # Steps of the payer within a billing request that stays as it is. Source: section 5.1, "none".
 QUIET: Final = _words(
     """
@@ -56,22 +64,25 @@ UNNEEDED: Final = _words(
 )
 
 
-def events_in(body: bytes) -> Sequence[Event]:
-    """Return the events in a signed body. Raises Malformed only for a broken envelope."""
+def events_in(body: bytes, *, organisation_id: str | None = None) -> Sequence[Event]:
+    """Return the events in a signed body. Raises Malformed only for a broken envelope.
+
+    What another organisation than ours is named with is set aside, where ours is given.
+    """
     try:
         envelope = parse_by_item(body, "events")
     except NotStrict as error:
         raise Malformed(str(error)) from error
     if not isinstance(envelope, dict) or not isinstance(envelope.get("events"), list):
         raise Malformed("expected an object with a list of events")
-    return [_event_in(raw) for raw in envelope["events"]]
+    return [_event_in(raw, organisation_id) for raw in envelope["events"]]
 
 
-def _event_in(raw: object) -> Event:
+def _event_in(raw: object, organisation_id: str | None) -> Event:
     """Return one item as an event; what keeps us from reading its subject is the reason."""
     try:
         item = shaped(raw, EventItem)
-        reason = _reason_to_ignore(item)
+        reason = _reason_to_ignore(item, organisation_id)
         subject = None if reason else item.names
     except Unreadable:
         event_id = event_id_in(raw.get("id")) if isinstance(raw, dict) else None
@@ -79,11 +90,17 @@ def _event_in(raw: object) -> Event:
     if subject is None:
         return _set_aside(item.id, reason or "unneeded_resource", created_at=item.created_at)
     kind, provider_id = subject
-    return Event(kind, provider_id, item.id, created_at=moment_in(item.created_at))
+    claims = CLAIMING.get(item.resource_type, {}).get(item.action)
+    return Event(kind, provider_id, item.id, created_at=moment_in(item.created_at), claims=claims)
 
 
-def _reason_to_ignore(item: EventItem) -> str | None:
-    """Return why an event changes nothing for us, None for one that may."""
+def _reason_to_ignore(item: EventItem, organisation_id: str | None) -> str | None:
+    """Return why an event changes nothing for us, None for one that may.
+
+    Only the events of a partner's app name an organisation. Source: section 5, `links`.
+    """
+    if organisation_id is not None and item.links.organisation not in (None, organisation_id):
+        return "foreign_organisation"
     if item.resource_type in UNNEEDED:
         return "unneeded_resource"
     if item.action in TELLING.get(item.resource_type, ()):

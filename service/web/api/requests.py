@@ -12,6 +12,7 @@ from service.flow.intervene import sync_now
 from service.flow.register import register_request
 from service.runtime import Runtime, utc_now
 from service.storage.database import Pool
+from service.storage.views.past import find_past
 from service.storage.views.reading import Json
 from service.storage.views.requests import RequestFilter, find_request, list_requests
 from service.storage.views.timeline import list_timeline
@@ -67,10 +68,14 @@ async def track(request: Request, body: bytes) -> Response:
 
 
 async def show(request: Request) -> Response:
-    """Answer one request."""
+    """Answer one request, as it is or as it was."""
     here: Runtime = request.state.runtime
-    Query(request)
-    return json_response(await _found(here.pool, _id_in(request)))
+    query = Query(request, "at", "as_of")
+    at, as_of = query.time("at"), query.time("as_of")
+    request_id = _id_in(request)
+    if at or as_of:
+        return json_response(await find_past(here.pool, request_id, at=at, as_of=as_of))
+    return json_response(await _found(here.pool, request_id))
 
 
 async def timeline(request: Request) -> Response:
