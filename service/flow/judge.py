@@ -4,7 +4,7 @@ A look that fails never spoils its neighbours: what could be read is recorded, t
 postponed or set aside.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -58,11 +58,12 @@ async def judge(looks: Sequence[Look], parts: SyncParts) -> set[str]:
         await work.requests.unmake(down.rest.claimed.key for down in passed_on)
         untold = untold_in(compared.judged, parts, at=at)
         await Channels(work.connection).append(untold)
+        fresh = await work.requests.relate(compared.related)
         moves = await _write(compared, work, parts, at)
         await _flag(work, downs, {k: r for k, r in requests.items() if k not in compared.owners})
         downs += passed_on
         await _trigger(work, ours, downs)
-        await _wake_parts(work, compared)
+        await _wake_parts(work, compared, fresh)
         ranks = await Claims(work.connection).highest(compared.moved_when_told)
         rests = [_rest(j, parts, at, ranks) for j in compared.judged]
         await work.due.rest([*rests, *(down.rest for down in downs)])
@@ -200,7 +201,6 @@ async def _keep_evidence(compared: Compared, work: Work, *, news: set[str]) -> N
             for j in compared.judged
         ]
     )
-    await work.requests.relate(compared.related)
 
 
 def _word(verdict: Verdict) -> str:
@@ -268,10 +268,12 @@ def _rest(judged: Judged, parts: SyncParts, at: datetime, ranks: Mapping[Key, in
     )
 
 
-async def _wake_parts(work: Work, compared: Compared) -> None:
+async def _wake_parts(work: Work, compared: Compared, fresh: Collection[Key]) -> None:
     """Bind parts that came before the request which they belong to.
 
-    What was just taken over is bound already; refunds lead to their request by themselves.
+    Only fresh ones, named for the first time: a part and its request that are read side by side
+    would otherwise wake each other for ever. What was just taken over is bound already; refunds
+    lead to their request by themselves.
     """
     bound = {part.key for part, _ in compared.parts}
     named = {
@@ -280,7 +282,7 @@ async def _wake_parts(work: Work, compared: Compared) -> None:
         for item in j.seen.related
         if item.related_as in ("payment", "attempt")
     }
-    await work.due.wake_parts(named - bound)
+    await work.due.wake_parts((named & set(fresh)) - bound)
 
 
 async def _trigger(work: Work, ours: Sequence[Look], downs: Sequence[SetDown]) -> None:

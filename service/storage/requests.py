@@ -130,23 +130,28 @@ class RequestsTable:
         values["attention"] = [",".join(sorted(request.attention)) for request in requests]
         await self._connection.execute(_SAVE, values)
 
-    async def relate(self, related: Iterable[tuple[PaymentRequest, Related]]) -> None:
-        """Remember ids that belong to requests, so that later events on them are known."""
+    async def relate(self, related: Iterable[tuple[PaymentRequest, Related]]) -> set[Key]:
+        """Remember ids that belong to requests, so that later events on them are known.
+
+        Return those that were not remembered yet.
+        """
         rows = [
             (request.key.account, str(item.kind), item.provider_id, request.id, item.related_as)
             for request, item in related
         ]
         if not rows:
-            return
+            return set()
         rows.sort()
-        await self._connection.execute(
+        cursor = await self._connection.execute(
             """
             insert into related (account, kind, provider_id, request_id, related_as)
             select * from unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::text[])
             on conflict (account, kind, provider_id) do nothing
+            returning account, kind, provider_id
             """,
             [list(column) for column in zip(*rows, strict=True)],
         )
+        return {Key(account, Kind(kind), name) for account, kind, name in await cursor.fetchall()}
 
     async def registered_amounts(self, keys: Iterable[Key]) -> dict[Key, Money]:
         """Return what the ERP registered for orders that these requests are alone in."""

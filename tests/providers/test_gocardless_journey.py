@@ -245,6 +245,21 @@ async def test_a_payment_that_comes_before_its_request_is_parked_and_bound_later
     assert (await world.moves())[1:] == [("settled", 12500, 0, 0, False)]
 
 
+async def test_a_request_and_its_payment_that_are_read_side_by_side_come_to_rest(
+    world: World,
+) -> None:
+    world.shows(payment("confirmed"))
+    await world.told(step("fulfilled"), at(3, "confirmed"))
+    before = await world.rows("select sum(lease_no) from due where kind = 'billing_request'")
+    world.shows(PAID_OUT)
+    await world.told(step("fulfilled", id="EV8"), at(4, "paid_out"))
+
+    after = await world.rows("select sum(lease_no) from due where kind = 'billing_request'")
+    assert after[0][0] - before[0][0] <= 2
+    assert await world.rows("select count(*) from due where done < wanted") == [(0,)]
+    assert (await world.moves())[-1] == ("settled", 12500, 0, 0, False)
+
+
 async def test_a_late_failure_and_its_retry_are_told_as_corrections(world: World) -> None:
     world.shows(PAID_OUT)
     await world.told(step("fulfilled"))
