@@ -255,7 +255,7 @@ def test_an_event_proves_nothing_about_amounts() -> None:
         PAYMENT,
         "EV01",
         created_at=datetime(2025, 3, 3, 9, 4, 25, tzinfo=UTC),
-        claims=Status.PAID,
+        claims=Status.PART_PAID,
     )
 
 
