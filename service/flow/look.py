@@ -1,6 +1,7 @@
 """A look: one claimed row read from its provider, and what came of it."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,7 @@ from service.storage.accounts import pause_accounts
 from service.storage.database import Pool
 from service.storage.due import CRASHES_MAX, Claimed
 from service.storage.unit_of_work import connected
+from service.telemetry import metrics
 from service.wire import Wire
 
 log = structlog.get_logger()
@@ -113,7 +115,9 @@ async def look(claim: Claimed, *, known: Known, parts: SyncParts) -> Look:
     exchange = _reading(account.provider, claim, known)
     try:
         purpose = purpose_of(claim, account)
+        started = time.monotonic()
         fetched = await fetch(account, exchange, line=parts.line, purpose=purpose)
+        metrics.READ_SECONDS.labels(account.name).observe(time.monotonic() - started)
         _check_amounts(fetched.answer)
     except SettledError as failure:
         return Look(claim, None, failure)

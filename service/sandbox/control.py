@@ -115,7 +115,7 @@ async def play_story(request: Request) -> Response:
         if not account.can_play(story, asked):
             raise ControlError(409, f"this story is not about a {asked.kind} like this one")
     else:
-        reference = trigger.reference or f"SBX-{len(account.requests) + 1:06d}"
+        reference = trigger.reference or f"SBX-{world.requests_made + 1:06d}"
         asked = _ask(
             world, account, story, reference, amount=trigger.amount, currency=trigger.currency
         )

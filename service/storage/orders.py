@@ -97,15 +97,6 @@ class OrdersTable:
             )
             return await cursor.fetchall()
 
-    async def lock_reference(self, reference: str) -> OrderRow | None:
-        """Lock the order with this reference, if there is one."""
-        async with self._connection.cursor(row_factory=class_row(OrderRow)) as cursor:
-            await cursor.execute(
-                f"select {_FIELDS} from orders where reference = %s for no key update",  # noqa: S608 - constant list of columns
-                [reference],
-            )
-            return await cursor.fetchone()
-
     async def members(self, ids: Iterable[str]) -> dict[str, list[Member]]:
         """Return the requests of each order, by request id; not those that are parts of others.
 
