@@ -186,6 +186,11 @@ async def _attempt(
     return Attempted(claim, outcome, is_probe, at)
 
 
+async def try_once(claim: ClaimedDelivery, endpoint: Endpoint, parts: DeliverParts) -> erp.Outcome:
+    """Send one message that no row stands for, beside the feed and whatever its lane's state."""
+    return (await _attempt(claim, endpoint, False, parts)).outcome
+
+
 async def _ended(
     flying: Flying, bell: asyncio.Event, timeout_seconds: float | None
 ) -> list[Attempted]:

@@ -17,6 +17,11 @@ LEASE_MARGIN_SECONDS = 5.0
 # Why the lane of an endpoint that is no longer configured is paused.
 REMOVED: Final = "removed"
 
+_AGAIN = """
+    state = 'waiting', closed_at = null, due_at = least(due_at, now()),
+    attempts_made = case when state = 'waiting' then attempts_made else 0 end
+"""
+
 _LANE_COLUMNS = tuple(field.name for field in fields(Lane))
 
 
@@ -57,6 +62,15 @@ class Closing:
     status_code: int | None
     duration_ms: int
     excerpt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resent:
+    """A delivery that goes out again."""
+
+    endpoint: str
+    notification_id: str
+    subject_id: str
 
 
 class Deliveries:
@@ -254,6 +268,41 @@ class Deliveries:
         kept = [closing for closing in ordered if closing.claimed.lease in numbers]
         await self._append_attempts(kept, [numbers[closing.claimed.lease] for closing in kept])
         return set(numbers)
+
+    async def resend(self, delivery_id: str) -> Resent | None:
+        """Have a delivery go out at once, whatever became of it; None where there is none.
+
+        One that was closed begins its schedule anew; the numbers of its attempts go on.
+        """
+        async with self._connection.cursor(row_factory=class_row(Resent)) as cursor:
+            await cursor.execute(
+                f"update deliveries set {_AGAIN} where id = %s"  # noqa: S608 - constant
+                " returning endpoint, notification_id, subject_id",
+                [delivery_id],
+            )
+            return await cursor.fetchone()
+
+    async def resend_all(self, endpoint: str, notification_ids: Sequence[str]) -> set[str]:
+        """Have closed deliveries to an endpoint go out again; return which notifications'.
+
+        What still waits is left as it is. The caller holds the lane, so nobody does so twice.
+        """
+        cursor = await self._connection.execute(
+            f"update deliveries set {_AGAIN}"  # noqa: S608 - constant
+            " where endpoint = %s and notification_id = any(%b) and state <> 'waiting'"
+            " returning notification_id",
+            [endpoint, list(notification_ids)],
+        )
+        return {row[0] for row in await cursor.fetchall()}
+
+    async def had(self, endpoint: str, notification_ids: Sequence[str]) -> set[str]:
+        """Return those of the notifications that have a delivery to an endpoint."""
+        cursor = await self._connection.execute(
+            "select notification_id from deliveries"
+            " where endpoint = %s and notification_id = any(%b)",
+            [endpoint, list(notification_ids)],
+        )
+        return {row[0] for row in await cursor.fetchall()}
 
     async def _append_attempts(self, closings: Sequence[Closing], numbers: Sequence[int]) -> None:
         await self._connection.execute(

@@ -11,6 +11,7 @@ from service.domain.money import EXPONENTS
 from service.domain.order import OrderStatus
 from service.domain.request import Direction, Kind, ObservedBy
 from service.domain.status import Status
+from service.storage.views import recoveries
 from service.storage.views.deliveries import STATES
 
 Schema = dict[str, Any]
@@ -78,6 +79,11 @@ BRIEF: Final[Schema] = {
 
 COUNTED_BY: Final[Schema] = thing({str(observed_by): COUNT for observed_by in ObservedBy})
 
+_ENTRIES = (
+    *("event", "observation", "transition", "notification", "attempt"),
+    *("intervention", "recovered"),
+)
+
 _OBJECTS: Final[dict[str, Schema]] = {
     "Money": thing(
         {
@@ -131,7 +137,7 @@ _OBJECTS: Final[dict[str, Schema]] = {
     "TimelineEntry": thing(
         {
             "at": TIME,
-            "what": one_of(["event", "observation", "transition", "notification", "attempt"]),
+            "what": one_of(_ENTRIES),
         },
         {
             "body_sha256": SHA256,
@@ -152,7 +158,8 @@ _OBJECTS: Final[dict[str, Schema]] = {
             "reason": nullable(TEXT),
             "request_id": nullable(TEXT),
             "body_sha256": SHA256,
-        }
+        },
+        {"replay": one_of(["finished", "pending"])},
     ),
     "Delivery": thing(
         {
@@ -173,6 +180,7 @@ _OBJECTS: Final[dict[str, Schema]] = {
     ),
     "Attempt": thing(
         {
+            "number": COUNT,
             "at": TIME,
             "outcome": TEXT,
             "status_code": nullable(WHOLE),
@@ -217,6 +225,43 @@ _OBJECTS: Final[dict[str, Schema]] = {
             "p95_ms": nullable(COUNT),
         }
     ),
+    "EndpointTest": thing(
+        {
+            "endpoint": TEXT,
+            "notification_id": TEXT,
+            "at": TIME,
+            "ok": YES_OR_NO,
+            "outcome": TEXT,
+            "status_code": nullable(WHOLE),
+            "duration_ms": COUNT,
+            "excerpt": TEXT,
+        }
+    ),
+    "Recovery": thing(
+        {
+            "id": TEXT,
+            "endpoint": TEXT,
+            "state": one_of(recoveries.STATES),
+            "since": TIME,
+            "until": TIME,
+            **dict.fromkeys(("planned", "queued", "delivered", "dead", "superseded"), COUNT),
+            "started_at": TIME,
+            "finished_at": nullable(TIME),
+        }
+    ),
+    "RecoveryPlan": thing(
+        {
+            "endpoint": TEXT,
+            "since": TIME,
+            "until": TIME,
+            "planned": COUNT,
+            "by_type": ANYTHING,
+            "by_state": ANYTHING,
+            "seconds": NUMBER,
+            "lane": TEXT,
+        }
+    ),
+    "RecoveryOrPlan": {"anyOf": [ref("Recovery"), ref("RecoveryPlan")]},
     "Coverage": thing(
         {
             "account": TEXT,
@@ -241,6 +286,11 @@ _OBJECTS: Final[dict[str, Schema]] = {
 }
 
 _GIVEN: Final[dict[str, Schema]] = {
+    "Reason": given({}, {"reason": nullable(REFERENCE)}),
+    "NewRecovery": given(
+        {"endpoint": TEXT, "since": TEXT | {"examples": ["2026-11-20T14:31:02Z", "7d"]}},
+        {"until": nullable(TEXT), "dry_run": YES_OR_NO, "reason": nullable(REFERENCE)},
+    ),
     "RequestKey": given({"account": TEXT, "kind": one_of(Kind), "provider_id": PROVIDER_ID}),
     "NewRequest": given(
         {"account": TEXT, "kind": one_of(Kind), "provider_id": PROVIDER_ID},

@@ -3,12 +3,14 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from psycopg import sql
 from psycopg.rows import DictRow
 
 from service.domain.notification import time_text
 from service.storage.database import Pool
+from service.storage.identifiers import first_id
 from service.storage.views.reading import (
     Json,
     Page,
@@ -29,6 +31,28 @@ class DeliveryFilter:
     state: str | None = None
     reference: str | None = None
     request_id: str | None = None
+    type: str | None = None
+    since: datetime | None = None
+
+
+_SELECT = sql.SQL(
+    """
+    select d.id, d.notification_id, d.endpoint, d.type, d.reference, d.subject_id,
+           d.sequence, d.state, d.due_at, d.created_at, d.closed_at, n.subject
+      from deliveries as d join notifications as n on n.id = d.notification_id
+    """
+)
+
+
+async def find_delivery(pool: Pool, delivery_id: str) -> Json | None:
+    """Return the delivery with this id and its attempts, or None."""
+    async with reading(pool) as cursor:
+        await cursor.execute(_SELECT + sql.SQL("where d.id = %s"), [delivery_id])
+        row = await cursor.fetchone()
+    if row is None:
+        return None
+    attempts = await _attempts(pool, [delivery_id])
+    return _show(row, attempts.get(delivery_id, ()))
 
 
 async def list_deliveries(
@@ -40,16 +64,12 @@ async def list_deliveries(
         ("d.state = %s", chosen.state),
         ("d.reference = %s", chosen.reference),
         ("d.subject_id = %s", chosen.request_id),
+        ("d.type = %s", chosen.type),
+        ("d.created_at >= %s", chosen.since),
+        ("d.id >= %s", _first_since(chosen.since)),
         ("d.id < %s", after.id if after else None),
     )
-    query = sql.SQL(
-        """
-        select d.id, d.notification_id, d.endpoint, d.type, d.reference, d.subject_id,
-               d.sequence, d.state, d.due_at, d.created_at, d.closed_at, n.subject
-          from deliveries as d join notifications as n on n.id = d.notification_id
-         {where} order by d.id desc limit %s
-        """
-    ).format(where=where)
+    query = _SELECT + sql.SQL("{where} order by d.id desc limit %s").format(where=where)
     async with reading(pool) as cursor:
         await cursor.execute(query, [*values, limit + 1])
         rows = await cursor.fetchall()
@@ -62,11 +82,16 @@ async def list_deliveries(
     )
 
 
+def _first_since(since: datetime | None) -> str | None:
+    """Return where in the order of ids to end: an hour early, whatever clocks made them."""
+    return first_id("dlv", since - timedelta(hours=1)) if since else None
+
+
 async def _attempts(pool: Pool, delivery_ids: Sequence[str]) -> Mapping[str, list[Json]]:
     async with reading(pool) as cursor:
         await cursor.execute(
             """
-            select delivery_id, at, outcome, status_code, duration_ms, excerpt
+            select delivery_id, number, at, outcome, status_code, duration_ms, excerpt
               from attempts where delivery_id = any(%b) order by delivery_id, number
             """,
             [list(delivery_ids)],

@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from service.errors import TooLarge, Unsupported
 from service.runtime import Runtime
+from service.settings import Role
 from service.web.api.once import Post, once
 from service.web.security import authorise
 
@@ -16,10 +17,13 @@ Get = Callable[[Request], Awaitable[Response]]
 BODY_BYTES_MAX = 256 * 1024
 
 
-def resource(path: str, *, get: Get | None = None, post: Post | None = None) -> Route:
-    """Return the route of a path: a viewer may read it, POST takes the role erp.
+def resource(
+    path: str, *, get: Get | None = None, post: Post | None = None, acts_as: Role = "erp"
+) -> Route:
+    """Return the route of a path: a viewer may read it, POST takes the role acts_as.
 
-    What a POST answers is repeated for the same Idempotency-Key.
+    What a POST answers is repeated for the same Idempotency-Key. The handler finds the key that
+    the caller presents as request.user.
     """
 
     async def answer(request: Request) -> Response:
@@ -28,8 +32,9 @@ def resource(path: str, *, get: Get | None = None, post: Post | None = None) -> 
         caller = authorise(
             request.headers.get("authorization"),
             here.settings.settled.api_keys,
-            at_least="erp" if writes else "viewer",
+            at_least=acts_as if writes else "viewer",
         )
+        request.scope["user"] = caller
         if writes and post is not None:
             body = await read_json_body(request)
             return await once(request, body, caller=caller, pool=here.pool, act=post)
