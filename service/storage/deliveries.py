@@ -18,7 +18,8 @@ LEASE_MARGIN_SECONDS = 5.0
 REMOVED: Final = "removed"
 
 _AGAIN = """
-    state = 'waiting', closed_at = null, due_at = least(due_at, now()),
+    state = 'waiting', closed_at = null,
+    due_at = case when state = 'waiting' then least(due_at, now()) else now() end,
     attempts_made = case when state = 'waiting' then attempts_made else 0 end
 """
 

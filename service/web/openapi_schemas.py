@@ -247,6 +247,7 @@ _OBJECTS: Final[dict[str, Schema]] = {
             **dict.fromkeys(("planned", "queued", "delivered", "dead", "superseded"), COUNT),
             "started_at": TIME,
             "finished_at": nullable(TIME),
+            "lane": TEXT,
         }
     ),
     "RecoveryPlan": thing(

@@ -1,11 +1,13 @@
 """/openapi.json against the routes and the answers that it describes."""
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 import httpx
 
 from service.runtime import Runtime
+from service.storage.identifiers import first_id
 from service.web.app import API_ROUTES
 from service.web.openapi import document
 from tests.storage.rows import (
@@ -22,6 +24,12 @@ from tests.storage.rows import (
 # Described as text, or tested elsewhere against what is sent.
 NOT_OBJECTS = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/changes"}
 REQUEST_ID = "prq_" + "1" * 26
+IDS = {
+    "requests": REQUEST_ID,
+    "deliveries": "dlv_" + "1" * 26,
+    "events": first_id("evt", AT),
+    "recover": "rcv_" + "1" * 26,
+}
 
 
 def misfits(value: object, schema: Mapping[str, Any], at: str = "$") -> Iterator[str]:
@@ -60,12 +68,18 @@ async def fill(runtime: Runtime) -> None:
     await insert_request(pool, "a", id=REQUEST_ID, order_id=order, reference="INV-1")
     await insert_transition(pool, REQUEST_ID, 1)
     notification = await insert_notification(pool, REQUEST_ID, 1)
-    delivery = await insert_delivery(pool, notification, subject_id=REQUEST_ID)
+    delivery = await insert_delivery(
+        pool, notification, id=IDS["deliveries"], subject_id=REQUEST_ID
+    )
     await insert(
         pool, "attempts", delivery_id=delivery, number=1, at=AT, outcome="delivered",
         status_code=204, duration_ms=12,
     )  # fmt: skip
-    await insert_event(pool, "1", "a")
+    await insert_event(pool, "1", "a", id=IDS["events"])
+    await insert(
+        pool, "recoveries", id=IDS["recover"], endpoint="erp", asked="1h", since=AT,
+        until=AT + timedelta(hours=1), planned=1, after_serial=0, last_serial=1,
+    )  # fmt: skip
     await insert(pool, "windows", account="ginger-nl", since=AT, until=AT, found=1)
 
 
@@ -94,7 +108,8 @@ async def test_answers_are_as_the_document_describes_them(
 
     for path in reads.keys() - NOT_OBJECTS:
         schema = reads[path]["responses"]["200"]["content"]["application/json"]["schema"]
-        answer = (await api.get(path.format(reference="INV-1", id=REQUEST_ID))).json()
+        id_ = IDS.get(path.split("/")[2])
+        answer = (await api.get(path.format(reference="INV-1", id=id_))).json()
 
         assert answer.get("data", [answer]), f"there is one of everything at {path}"
         assert list(misfits(answer, schema)) == [], path

@@ -13,7 +13,8 @@ _STATE = """
 
 _SELECT = f"""
     select id, endpoint, {_STATE} as state, since, until, planned, queued, delivered, dead,
-           superseded, started_at, finished_at
+           superseded, started_at, finished_at,
+           (select endpoints.state from endpoints where name = endpoint) as lane
       from recoveries
 """  # noqa: S608 - put together from a constant
 

@@ -1,0 +1,55 @@
+"""What the verbs by which a person acts share: who acts, what a dry run says, who is rung."""
+
+import getpass
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from service.cli.configuration import load_settings, say_where
+from service.settings import Settings
+
+
+def load_to_act(config: Path | None) -> Settings:
+    """Read the configuration, say which it is, and log errors only: what is done is shown."""
+    from service.telemetry import logs
+
+    configuration = load_settings(config)
+    say_where(configuration)
+    logs.configure(configuration.settled.log, role="command", level=logging.ERROR)
+    return configuration
+
+
+def who() -> str:
+    """Return who acts, as it is written down."""
+    try:
+        return f"command:{getpass.getuser()}"
+    except (OSError, KeyError):
+        return "command"  # A user without a name, as containers have.
+
+
+@contextmanager
+def rung(configuration: Settings, task: str) -> Iterator[Callable[[], None]]:
+    """Lend what rings the workers for a task.
+
+    Blocks for a second at most. Unheard, it is beat's turn: what is due stays due.
+    """
+    from service.nudge import Bell
+    from service.runtime import find_servers
+
+    bell = Bell(find_servers(configuration).redis)
+
+    def ring() -> None:
+        bell.ring(task)
+
+    try:
+        yield ring
+    finally:
+        bell.close()
+
+
+def say_dry(text: str) -> None:
+    """Say on stderr what would have been done."""
+    click.echo(f"dry run: {text}; nothing was changed or sent", err=True)
