@@ -42,6 +42,7 @@ VERBS = {
     "reconcile": Verb(
         "reconcile:reconcile", "Compare many requests with their providers, and repair."
     ),
+    "listen": Verb("listen:listen", "Follow what happens, as it happens."),
     "explain": Verb("explain:explain", "Tell what a provider's status word means."),
     "evidence": Verb("evidence:evidence", "Write a request's history as a pack, or check one."),
     "verify": Verb("verify:verify", "Check a notification's signature, offline."),
