@@ -152,6 +152,12 @@ def after_drain(lane: Lane, *, now: datetime, rate: float, waiting: int) -> Lane
     return replace(lane, state=LaneState.OPEN, draining_since=None)
 
 
+def needs_a_person(before: Lane, after: Lane) -> bool:
+    """Return whether somebody has to hear of it: it closed, or no probe will open it any more."""
+    is_gone = after.reason == GONE and before.reason != GONE
+    return after.is_held and (is_gone or not before.is_held)
+
+
 def paused(lane: Lane, reason: str) -> Lane:
     """Return the lane as an operator, or the endpoint's removal, stops it."""
     return replace(lane, state=LaneState.PAUSED, reason=reason)
