@@ -39,6 +39,7 @@ VERBS = {
     "deliveries": Verb("deliveries:deliveries", "Look at deliveries, or send one again."),
     "endpoints": Verb("endpoints:endpoints", "Look at endpoints; pause, resume or try one."),
     "recover": Verb("recover:recover", "Send a window of notifications to an endpoint again."),
+    "interventions": Verb("interventions:interventions", "Look at what persons did, and why."),
     "reconcile": Verb(
         "reconcile:reconcile", "Compare many requests with their providers, and repair."
     ),

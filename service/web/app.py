@@ -22,6 +22,7 @@ from service.web.api import (
     deliveries,
     endpoints,
     events,
+    interventions,
     orders,
     recover,
     requests,
@@ -38,6 +39,7 @@ API_ROUTES = [
     *events.ROUTES,
     *deliveries.ROUTES,
     *recover.ROUTES,
+    *interventions.ROUTES,
     *accounts.ROUTES,
     *endpoints.ROUTES,
 ]

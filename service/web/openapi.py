@@ -16,6 +16,7 @@ from service.domain.order import OrderStatus
 from service.domain.request import Kind
 from service.domain.status import Status
 from service.storage.views.deliveries import STATES
+from service.storage.views.interventions import DID
 from service.web.api.changes import WAIT_SECONDS_MAX
 from service.web.api.query import LIMIT_DEFAULT, LIMIT_MAX
 from service.web.api.requests import SYNC_WAIT_SECONDS
@@ -336,6 +337,13 @@ _PATHS: Final[dict[str, Schema]] = {
             "Recovery",
             body="Reason",
             in_path="id",
+        )
+    },
+    "/v1/interventions": {
+        "get": _list(
+            "What persons did, and why; newest first",
+            "Intervention",
+            {"did": one_of(DID), "endpoint": FILTER, "since": TIME, **PAGE},
         )
     },
     "/v1/accounts": {"get": _list("Health of the accounts", "Account", {})},

@@ -13,6 +13,7 @@ from service.domain.request import Direction, Kind, ObservedBy
 from service.domain.status import Status
 from service.storage.views import recoveries
 from service.storage.views.deliveries import STATES
+from service.storage.views.interventions import DID
 
 Schema = dict[str, Any]
 
@@ -223,6 +224,18 @@ _OBJECTS: Final[dict[str, Schema]] = {
             "delivered_24h": COUNT,
             "failed_24h": COUNT,
             "p95_ms": nullable(COUNT),
+        }
+    ),
+    "Intervention": thing(
+        {
+            "id": TEXT,
+            "at": TIME,
+            "did": one_of(DID),
+            "who": TEXT,
+            "reason": nullable(TEXT),
+            "endpoint": nullable(TEXT),
+            "subject_id": nullable(TEXT),
+            "about": nullable(TEXT),
         }
     ),
     "EndpointTest": thing(

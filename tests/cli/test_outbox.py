@@ -121,11 +121,16 @@ async def test_an_endpoint_is_paused_listed_and_resumed(site: Site) -> None:
     paused = await site.run("endpoints", "pause", "erp", "--reason", "moving house", "--json")
     listed = await site.run("endpoints", "list", "--json")
     resumed = await site.run("endpoints", "resume", "erp", "--json")
+    kept = await site.run("interventions", "list", "--json", "--endpoint", "erp", "--since", "1h")
 
     (shown,) = objects_in(paused)
     assert (shown["state"], shown["reason"]) == ("paused", "moving house")
     assert objects_in(listed) == objects_in(paused)
     assert objects_in(resumed)[0]["state"] == "draining"
+    assert [(act["did"], act["who"], act["reason"]) for act in objects_in(kept)] == [
+        ("resume", who(), None),
+        ("pause", who(), "moving house"),
+    ]
 
 
 async def test_a_try_tells_the_answer_and_is_6_when_it_was_not_2xx(site: Site) -> None:

@@ -76,6 +76,7 @@ async def fill(runtime: Runtime) -> None:
         status_code=204, duration_ms=12,
     )  # fmt: skip
     await insert_event(pool, "1", "a", id=IDS["events"])
+    await insert(pool, "interventions", id="ivn_1", did="pause", who="api:ops", endpoint="erp")
     await insert(
         pool, "recoveries", id=IDS["recover"], endpoint="erp", asked="1h", since=AT,
         until=AT + timedelta(hours=1), planned=1, after_serial=0, last_serial=1,
