@@ -139,23 +139,15 @@ def test(config: Path | None, name: str, dry_run: bool, as_json: bool) -> None:
 
 def try_it(configuration: Settings, endpoint: Endpoint) -> "Tried":
     from service.cli.database import postgres_url, refuse_pending
-    from service.flow.deliver import DeliverParts
     from service.flow.intervene import try_endpoint
-    from service.runtime import open_runtime, utc_now
+    from service.runtime import deliver_parts, open_runtime
     from service.storage.database import pending
 
     refuse_pending(pending(postgres_url(configuration)))
 
     async def send() -> "Tried":
         async with open_runtime(configuration, role="command") as runtime:
-            parts = DeliverParts(
-                pool=runtime.pool,
-                endpoints=runtime.endpoints,
-                wires=runtime.erp_wires,
-                now=utc_now,
-                recorded=lambda: None,
-                stopping=asyncio.Event(),
-            )
+            parts = deliver_parts(runtime, stopping=asyncio.Event())
             return await try_endpoint(parts, endpoint=endpoint, who=who())
 
     return asyncio.run(send())

@@ -123,20 +123,18 @@ async def resend(
     of its attempts go on. Raises NotFound.
     """
     async with unit_of_work(pool) as work:
-        resent = await Deliveries(work.connection).resend(delivery_id)
-        if resent is None:
+        deliveries = Deliveries(work.connection)
+        endpoint = await deliveries.endpoint_of(delivery_id)
+        if endpoint is None:
             raise NotFound(f"no delivery {delivery_id!r}")
+        await deliveries.lock_lanes([endpoint])
+        subject_id = await deliveries.resend(delivery_id)
         await Interventions(work.connection).append(
             Intervention(
-                "resend",
-                who,
-                reason,
-                endpoint=resent.endpoint,
-                subject_id=resent.subject_id,
-                about=delivery_id,
+                "resend", who, reason, endpoint=endpoint, subject_id=subject_id, about=delivery_id
             )
         )
-    log.info("delivery.resent", delivery_id=delivery_id, endpoint=resent.endpoint)
+    log.info("delivery.resent", delivery_id=delivery_id, endpoint=endpoint)
     wake()
 
 

@@ -65,15 +65,6 @@ class Closing:
     excerpt: str
 
 
-@dataclass(frozen=True, slots=True)
-class Resent:
-    """A delivery that goes out again."""
-
-    endpoint: str
-    notification_id: str
-    subject_id: str
-
-
 class Deliveries:
     def __init__(self, connection: AsyncConnection[Any]) -> None:
         self._connection = connection
@@ -270,18 +261,27 @@ class Deliveries:
         await self._append_attempts(kept, [numbers[closing.claimed.lease] for closing in kept])
         return set(numbers)
 
-    async def resend(self, delivery_id: str) -> Resent | None:
-        """Have a delivery go out at once, whatever became of it; None where there is none.
+    async def endpoint_of(self, delivery_id: str) -> str | None:
+        """Return where a delivery goes, None where there is no such one."""
+        cursor = await self._connection.execute(
+            "select endpoint from deliveries where id = %s", [delivery_id]
+        )
+        row = await cursor.fetchone()
+        return str(row[0]) if row else None
 
-        One that was closed begins its schedule anew; the numbers of its attempts go on.
+    async def resend(self, delivery_id: str) -> str:
+        """Have a delivery go out at once, whatever became of it; return what it is about.
+
+        One that was closed begins its schedule anew; the numbers of its attempts go on. The
+        caller holds the lane, so that no attempt is closed meanwhile.
         """
-        async with self._connection.cursor(row_factory=class_row(Resent)) as cursor:
-            await cursor.execute(
-                f"update deliveries set {_AGAIN} where id = %s"  # noqa: S608 - constant
-                " returning endpoint, notification_id, subject_id",
-                [delivery_id],
-            )
-            return await cursor.fetchone()
+        cursor = await self._connection.execute(
+            f"update deliveries set {_AGAIN} where id = %s returning subject_id",  # noqa: S608
+            [delivery_id],
+        )
+        row = await cursor.fetchone()
+        assert row is not None, "deliveries stay"
+        return str(row[0])
 
     async def resend_all(self, endpoint: str, notification_ids: Sequence[str]) -> set[str]:
         """Have closed deliveries to an endpoint go out again; return which notifications'.

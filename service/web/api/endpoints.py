@@ -7,8 +7,7 @@ from starlette.responses import Response
 
 from service.errors import NotFound
 from service.flow import intervene
-from service.flow.deliver import DeliverParts
-from service.runtime import Runtime, utc_now
+from service.runtime import Runtime, deliver_parts
 from service.settings import Endpoint
 from service.storage.views.endpoints import find_endpoint, list_endpoints
 from service.web.api.acts import reason_in, who_in
@@ -53,16 +52,11 @@ async def test(request: Request, body: bytes) -> Response:
     here: Runtime = request.state.runtime
     Query(request)
     endpoint = _named(request)
-    parts = DeliverParts(
-        pool=here.pool,
-        endpoints=here.endpoints,
-        wires=here.erp_wires,
-        now=utc_now,
-        recorded=lambda: None,
-        stopping=asyncio.Event(),
-    )
     tried = await intervene.try_endpoint(
-        parts, endpoint=endpoint, who=who_in(request), reason=reason_in(body)
+        deliver_parts(here, stopping=asyncio.Event()),
+        endpoint=endpoint,
+        who=who_in(request),
+        reason=reason_in(body),
     )
     return json_response(tried.as_json())
 
