@@ -155,7 +155,7 @@ async def test_events_are_listed_and_those_about_no_request_are_not_replayed(sit
         )
     now = datetime.now(UTC)
     event_id = await insert_event(
-        site.pool, "1", None, id=new_id("evt"), kind=None, day=now.date(), received_at=now,
+        site.pool, "1", "", id=new_id("evt"), kind=None, day=now.date(), received_at=now,
         verdict="set_aside", reason="no_events",
     )  # fmt: skip
 

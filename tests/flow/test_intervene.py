@@ -111,14 +111,13 @@ async def test_an_unknown_request_is_not_found(world: World) -> None:
         await sync_now(world.pool, request_id="prq_none", wake=nobody, wait_seconds=0)
 
 
-async def an_event(world: World, provider_id: str | None, **row: object) -> str:
-    """An event as it came in just now; None: it names nothing."""
+async def an_event(world: World, provider_id: str, **row: object) -> str:
+    """An event as it came in just now."""
     now = datetime.now(UTC)
     ordinary = {
         "id": new_id("evt"),
         "day": now.date(),
         "received_at": now,
-        "kind": None if provider_id is None else "order",
     }
     return await insert_event(world.pool, "1", provider_id, **ordinary | row)
 
@@ -178,7 +177,7 @@ async def test_an_event_of_a_request_that_nobody_knew_is_read_whatever_became_of
 
 
 async def test_an_event_about_no_request_says_so_and_nothing_is_written(world: World) -> None:
-    event_id = await an_event(world, None, verdict="set_aside", reason="foreign_project")
+    event_id = await an_event(world, "", kind=None, verdict="set_aside", reason="foreign_project")
 
     with pytest.raises(Conflict, match=r"about no request.*foreign_project"):
         await replayed(world, event_id)

@@ -107,7 +107,7 @@ async def insert_delivery(pool: Pool, notification_id: str, **values: object) ->
     return str(row["id"])
 
 
-async def insert_event(pool: Pool, event_id: str, provider_id: str | None, **values: object) -> str:
+async def insert_event(pool: Pool, event_id: str, provider_id: str, **values: object) -> str:
     """Insert an accepted event about a Ginger order; return our id of it."""
     ordinary: dict[str, Any] = {
         "day": AT.date(),

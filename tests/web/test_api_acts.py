@@ -230,7 +230,7 @@ async def test_a_replay_of_an_event_about_no_request_says_so(
 ) -> None:
     now = datetime.now(UTC)
     event_id = await insert_event(
-        runtime.pool, "1", None, id=new_id("evt"), day=now.date(), received_at=now, kind=None,
+        runtime.pool, "1", "", id=new_id("evt"), day=now.date(), received_at=now, kind=None,
         verdict="set_aside", reason="no_events",
     )  # fmt: skip
 

@@ -33,26 +33,13 @@ class DeliveryFilter:
     request_id: str | None = None
     type: str | None = None
     since: datetime | None = None
-
-
-_SELECT = sql.SQL(
-    """
-    select d.id, d.notification_id, d.endpoint, d.type, d.reference, d.subject_id,
-           d.sequence, d.state, d.due_at, d.created_at, d.closed_at, n.subject
-      from deliveries as d join notifications as n on n.id = d.notification_id
-    """
-)
+    id: str | None = None
 
 
 async def find_delivery(pool: Pool, delivery_id: str) -> Json | None:
     """Return the delivery with this id and its attempts, or None."""
-    async with reading(pool) as cursor:
-        await cursor.execute(_SELECT + sql.SQL("where d.id = %s"), [delivery_id])
-        row = await cursor.fetchone()
-    if row is None:
-        return None
-    attempts = await _attempts(pool, [delivery_id])
-    return _show(row, attempts.get(delivery_id, ()))
+    found = await list_deliveries(pool, DeliveryFilter(id=delivery_id), after=None, limit=1)
+    return found.items[0] if found.items else None
 
 
 async def list_deliveries(
@@ -67,9 +54,17 @@ async def list_deliveries(
         ("d.type = %s", chosen.type),
         ("d.created_at >= %s", chosen.since),
         ("d.id >= %s", _first_since(chosen.since)),
+        ("d.id = %s", chosen.id),
         ("d.id < %s", after.id if after else None),
     )
-    query = _SELECT + sql.SQL("{where} order by d.id desc limit %s").format(where=where)
+    query = sql.SQL(
+        """
+        select d.id, d.notification_id, d.endpoint, d.type, d.reference, d.subject_id,
+               d.sequence, d.state, d.due_at, d.created_at, d.closed_at, n.subject
+          from deliveries as d join notifications as n on n.id = d.notification_id
+         {where} order by d.id desc limit %s
+        """
+    ).format(where=where)
     async with reading(pool) as cursor:
         await cursor.execute(query, [*values, limit + 1])
         rows = await cursor.fetchall()
@@ -82,16 +77,11 @@ async def list_deliveries(
     )
 
 
-def _first_since(since: datetime | None) -> str | None:
-    """Return where in the order of ids to end: an hour early, whatever clocks made them."""
-    return first_id("dlv", since - timedelta(hours=1)) if since else None
-
-
 async def _attempts(pool: Pool, delivery_ids: Sequence[str]) -> Mapping[str, list[Json]]:
     async with reading(pool) as cursor:
         await cursor.execute(
             """
-            select delivery_id, number, at, outcome, status_code, duration_ms, excerpt
+            select delivery_id, at, outcome, status_code, duration_ms, excerpt
               from attempts where delivery_id = any(%b) order by delivery_id, number
             """,
             [list(delivery_ids)],
@@ -114,8 +104,13 @@ def _show(row: DictRow, attempts: Sequence[Json]) -> Json:
         "order_id": None if of_request else row["subject_id"],
         "sequence": row["sequence"],
         "state": row["state"],
-        "attempts": list(attempts),
+        "attempts": [{"number": number, **one} for number, one in enumerate(attempts, start=1)],
         "next_at": time_text(row["due_at"]) if row["state"] == "waiting" else None,
         "created_at": time_text(row["created_at"]),
         "closed_at": time_text(row["closed_at"]),
     }
+
+
+def _first_since(since: datetime | None) -> str | None:
+    """Return where in the order of ids to end: an hour early, whatever clocks made them."""
+    return first_id("dlv", since - timedelta(hours=1)) if since else None

@@ -41,15 +41,6 @@ _ENTRIES = """
                    'body_sha256', encode(sha256(body), 'hex'))
           from notifications where subject_id = %(request)s
         union all
-        select attempts.at, '5' || delivery_id || ':' || number, 'attempt', null,
-               jsonb_build_object(
-                   'delivery_id', delivery_id, 'endpoint', endpoint, 'sequence', sequence,
-                   'number', number, 'outcome', outcome, 'status_code', status_code,
-                   'duration_ms', duration_ms)
-          from attempts
-          join deliveries on deliveries.id = delivery_id
-         where notification_id in (select id from notifications where subject_id = %(request)s)
-        union all
         select at, '0' || id, 'intervention', null, jsonb_build_object(
                    'id', id, 'did', did, 'who', who, 'reason', reason, 'endpoint', endpoint,
                    'about', about)
@@ -60,6 +51,15 @@ _ENTRIES = """
                    'recovery', recovery, 'endpoint', endpoint,
                    'notification_id', notification_id)
           from recovered join recoveries on recoveries.id = recovery
+         where notification_id in (select id from notifications where subject_id = %(request)s)
+        union all
+        select attempts.at, '5' || delivery_id || ':' || number, 'attempt', null,
+               jsonb_build_object(
+                   'delivery_id', delivery_id, 'endpoint', endpoint, 'sequence', sequence,
+                   'number', number, 'outcome', outcome, 'status_code', status_code,
+                   'duration_ms', duration_ms)
+          from attempts
+          join deliveries on deliveries.id = delivery_id
          where notification_id in (select id from notifications where subject_id = %(request)s)
     )
     select * from entries
