@@ -10,8 +10,8 @@ from service.cli.acting import load_to_act, rung, say_dry, who
 from service.cli.configuration import config_option, load_settings, say_where
 from service.cli.database import with_pool
 from service.cli.exits import ProblemFound
-from service.cli.moments import moment_in
 from service.cli.output import Json, as_text, show_fields, show_object, show_objects, show_table
+from service.cli.reconcile import moment_in
 from service.domain.event import EventVerdict
 from service.errors import Conflict, NotFound, Unavailable
 

@@ -7,8 +7,8 @@ import click
 
 from service.cli.configuration import config_option, load_settings, say_where
 from service.cli.database import with_pool
-from service.cli.moments import moment_in
 from service.cli.output import as_text, show_objects, show_table
+from service.cli.reconcile import moment_in
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 500

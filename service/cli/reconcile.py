@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,9 @@ import click
 from service.cli.configuration import config_option, load_settings, say_where
 from service.cli.database import postgres_url, refuse_pending
 from service.cli.exits import NotConfirmed, ProblemFound
-from service.cli.moments import moment_in
 from service.cli.output import show_table
 from service.errors import NotFound, Unavailable
-from service.settings import Settings
+from service.settings import Expected, Settings, parse_duration
 
 if TYPE_CHECKING:
     from service.cli.drift import Teller
@@ -97,6 +96,24 @@ def asked(since: str, until: str | None, *, dry_run: bool, now: datetime) -> "As
     if begins >= ends:
         raise click.BadParameter("expected a time before --until", param_hint="--since")
     return Ask(f"{first} to {last}", begins, ends, dry_run)
+
+
+def moment_in(text: str, *, option: str, now: datetime) -> tuple[datetime, str]:
+    """Return the time that an option names, and its name. Raises BadParameter."""
+    try:
+        length = parse_duration(text)
+    except Expected:
+        pass
+    else:
+        return now - length, f"{length / timedelta(seconds=1):g} s ago"
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        wanted = "expected a duration such as 7d or PT15M, or a time such as 2026-11-20T14:30:00Z"
+        raise click.BadParameter(wanted, param_hint=option)
+    return moment, moment.astimezone(UTC).isoformat()
 
 
 def confirm(configuration: Settings, *, dry_run: bool, yes: bool) -> None:

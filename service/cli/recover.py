@@ -14,8 +14,8 @@ from service.cli.configuration import config_option
 from service.cli.database import with_pool
 from service.cli.endpoints import named
 from service.cli.exits import NotConfirmed, ProblemFound
-from service.cli.moments import moment_in
 from service.cli.output import Json, as_text, show_fields, show_object
+from service.cli.reconcile import moment_in
 from service.settings import Endpoint, Settings
 
 if TYPE_CHECKING:

@@ -108,6 +108,11 @@ async def deliver_due(parts: DeliverParts, *, slots: int, bell: asyncio.Event) -
         await asyncio.gather(*flying, return_exceptions=True)
 
 
+async def try_once(claim: ClaimedDelivery, endpoint: Endpoint, parts: DeliverParts) -> erp.Outcome:
+    """Send one message that no row stands for, beside the feed and whatever its lane's state."""
+    return (await _attempt(claim, endpoint, False, parts)).outcome
+
+
 async def _claim(parts: DeliverParts, flying: Flying, slots: int) -> bool:
     """Claim what may go and begin to post; return whether to look again soon.
 
@@ -185,11 +190,6 @@ async def _attempt(
         timeout_seconds=endpoint.timeout.total_seconds(),
     )
     return Attempted(claim, outcome, is_probe, at)
-
-
-async def try_once(claim: ClaimedDelivery, endpoint: Endpoint, parts: DeliverParts) -> erp.Outcome:
-    """Send one message that no row stands for, beside the feed and whatever its lane's state."""
-    return (await _attempt(claim, endpoint, False, parts)).outcome
 
 
 async def _ended(
