@@ -5,11 +5,33 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from service.cli.configuration import load_settings, say_where
 from service.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+REASON_CHARACTERS_MAX = 200
+
+
+def reason_option(verb: F) -> F:
+    """Give a verb the option --reason, which arrives as reason: str | None."""
+    option = click.option(
+        "--reason",
+        callback=check_reason,
+        help="Why; it is kept with who did it and when.",
+    )
+    return option(verb)
+
+
+def check_reason(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    """Return a reason as it may be kept. Raises BadParameter."""
+    if text is not None and not (text.isprintable() and 0 < len(text) <= REASON_CHARACTERS_MAX):
+        raise click.BadParameter(f"expected 1 to {REASON_CHARACTERS_MAX} printable characters")
+    return text
 
 
 def load_to_act(config: Path | None) -> Settings:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service.cli.acting import load_to_act, rung, say_dry, who
+from service.cli.acting import load_to_act, reason_option, rung, say_dry, who
 from service.cli.configuration import config_option, load_settings, say_where
 from service.cli.database import with_pool
 from service.cli.output import Json, as_text, show_fields, show_object, show_objects, show_table
@@ -102,7 +102,7 @@ def show(config: Path | None, delivery_id: str, as_json: bool) -> None:
 @deliveries.command()
 @config_option
 @click.argument("delivery_id", metavar="ID")
-@click.option("--reason", help="Why; it is kept with who did it and when.")
+@reason_option
 @click.option("--dry-run", is_flag=True, help="Show what would go out; send nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
 def resend(

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service.cli.acting import load_to_act, rung, say_dry, who
+from service.cli.acting import load_to_act, reason_option, rung, say_dry, who
 from service.cli.configuration import config_option, load_settings, say_where
 from service.cli.database import with_pool
 from service.cli.exits import ProblemFound
 from service.cli.output import Json, as_text, show_fields, show_object, show_objects, show_table
-from service.errors import NotFound
+from service.errors import Malformed, NotFound
 from service.settings import Endpoint, Settings
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def list_all(config: Path | None, as_json: bool) -> None:
 @endpoints.command()
 @config_option
 @click.argument("name", metavar="ENDPOINT")
-@click.option("--reason", help="Why; it is shown, and kept with who did it and when.")
+@reason_option
 @click.option("--dry-run", is_flag=True, help="Show the endpoint; change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
 def pause(config: Path | None, name: str, reason: str | None, dry_run: bool, as_json: bool) -> None:
@@ -74,15 +74,17 @@ def pause(config: Path | None, name: str, reason: str | None, dry_run: bool, as_
             await intervene.pause(pool, endpoint=name, who=who(), reason=reason)
         return await find(pool, name)
 
-    show_standing(
-        with_pool(configuration, pause_and_find), "paused", dry_run=dry_run, as_json=as_json
-    )
+    try:
+        shown = with_pool(configuration, pause_and_find)
+    except Malformed as error:
+        raise click.BadParameter(str(error), param_hint="--reason") from error
+    show_standing(shown, "paused", dry_run=dry_run, as_json=as_json)
 
 
 @endpoints.command()
 @config_option
 @click.argument("name", metavar="ENDPOINT")
-@click.option("--reason", help="Why; it is kept with who did it and when.")
+@reason_option
 @click.option("--dry-run", is_flag=True, help="Show the endpoint; change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
 def resume(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service.cli.acting import load_to_act, rung, say_dry, who
+from service.cli.acting import load_to_act, reason_option, rung, say_dry, who
 from service.cli.configuration import config_option, load_settings, say_where
 from service.cli.database import with_pool
 from service.cli.exits import ProblemFound
@@ -96,7 +96,7 @@ def show(config: Path | None, event_id: str, as_json: bool) -> None:
 @events.command()
 @config_option
 @click.argument("event_id", metavar="ID")
-@click.option("--reason", help="Why; it is kept with who did it and when.")
+@reason_option
 @click.option(
     "--wait",
     "wait_seconds",

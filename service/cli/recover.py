@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service.cli.acting import load_to_act, rung, say_dry, who
+from service.cli.acting import load_to_act, reason_option, rung, say_dry, who
 from service.cli.configuration import config_option
 from service.cli.database import with_pool
 from service.cli.endpoints import named
@@ -34,7 +34,7 @@ LOOK_SECONDS = 0.5
     "--since", required=True, help="Where the window begins: so long ago, or an RFC 3339 time."
 )
 @click.option("--until", help="Where it ends: so long ago, or an RFC 3339 time; default: now.")
-@click.option("--reason", help="Why; it is kept with who did it and when.")
+@reason_option
 @click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
 @click.option("--yes", is_flag=True, help="Send without being asked.")
@@ -68,6 +68,9 @@ def recover(
         show(planned.as_json(), as_json=as_json)
         return
     click.echo(in_words(planned), err=True)
+    if not planned.planned:
+        show(planned.as_json(), as_json=as_json)
+        return
     confirm(configuration, planned, yes=yes)
     ended = run_it(configuration, endpoint, window, reason)
     show(ended, as_json=as_json)
@@ -101,7 +104,7 @@ def in_words(planned: "Plan") -> str:
 
 def confirm(configuration: Settings, planned: "Plan", *, yes: bool) -> None:
     """Have a person confirm what goes out. Raises NotConfirmed."""
-    if yes or not planned.planned:
+    if yes:
         return
     if not sys.stdin.isatty():
         raise NotConfirmed("look with --dry-run first, then give --yes")
@@ -142,14 +145,14 @@ def run_it(
     return ended
 
 
-async def watch(pool: "Pool", recovery_id: str, stopping: asyncio.Event, show: "Show") -> Json:
+async def watch(pool: "Pool", recovery_id: str, stopping: asyncio.Event, moved: "Show") -> Json:
     """Show how far a recovery is until it ends or stopping is set; return how it stands."""
     from service.storage.views.recoveries import find_recovery
 
     while True:
         recovery = await find_recovery(pool, recovery_id)
         assert recovery is not None, "rows of recoveries stay"
-        show(recovery)
+        moved(recovery)
         if recovery["state"] != "running" or stopping.is_set():
             return recovery
         try:

@@ -148,6 +148,7 @@ async def pause(pool: Pool, *, endpoint: str, who: str, reason: str | None = Non
     await _move(
         pool, endpoint, "pause", lambda lane, _: paused(lane, reason or "operator"), who, reason
     )
+    log.info("endpoint.paused", endpoint=endpoint)
 
 
 async def resume(
@@ -158,6 +159,7 @@ async def resume(
     Raises NotFound.
     """
     await _move(pool, endpoint, "resume", lambda lane, now: resumed(lane, now=now), who, reason)
+    log.info("endpoint.resumed", endpoint=endpoint)
     wake()
 
 
@@ -208,7 +210,6 @@ async def _move(
         await Interventions(work.connection).append(
             Intervention(did, who, reason, endpoint=endpoint)
         )
-    log.info("endpoint.moved", endpoint=endpoint, did=did)
 
 
 async def _is_read(pool: Pool, key: Key, *, wanted: int, wait_seconds: float) -> bool:

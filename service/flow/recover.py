@@ -60,8 +60,36 @@ class Plan:
 
 async def plan(pool: Pool, endpoint: Endpoint, window: Window) -> Plan:
     """Count what a recovery would send, and change nothing. Raises NotFound, Malformed."""
+    if window.since >= window.until:
+        raise Malformed("since: expected a time before until", code="bad_field")
     async with unit_of_work(pool) as work:
-        return await _plan(work, endpoint, window)
+        recoveries = Recoveries(work.connection)
+        lane = await recoveries.lane_of(endpoint.name)
+        if lane is None:
+            raise NotFound(
+                f"no endpoint {endpoint.name!r} yet: the service has not started with it"
+            )
+        counted = await recoveries.count(
+            endpoint.name, window, with_accounts=_cares_for_accounts(endpoint)
+        )
+    by_type: Counter[str] = Counter()
+    by_state: Counter[str] = Counter()
+    for each in counted:
+        if _wants(endpoint, each.type, each.accounts):
+            by_state[each.state or NEVER] += each.count
+            if each.state != "waiting":
+                by_type[each.type] += each.count
+    planned = by_type.total()
+    return Plan(
+        endpoint=endpoint.name,
+        since=window.since,
+        until=window.until,
+        planned=planned,
+        by_type=dict(by_type),
+        by_state=dict(by_state),
+        seconds=planned * endpoint.rate.seconds / endpoint.rate.count,
+        lane=lane,
+    )
 
 
 async def begin(
@@ -72,9 +100,11 @@ async def begin(
     Raises NotFound for an endpoint that the service has never started with, Malformed for a
     window that ends before it begins.
     """
+    planned = await plan(pool, endpoint, window)
     async with unit_of_work(pool) as work:
+        # One at a time: two who ask at once would otherwise send everything twice.
+        await Deliveries(work.connection).lock_lanes([endpoint.name])
         recoveries = Recoveries(work.connection)
-        planned = await _plan(work, endpoint, window)
         run = await recoveries.go_on(endpoint.name, window)
         if run is None:
             run = await recoveries.begin(endpoint.name, window, planned=planned.planned)
@@ -102,33 +132,6 @@ async def feed(pool: Pool, endpoints: Mapping[str, Endpoint]) -> int:
         async with unit_of_work(pool) as work:
             queued += await _feed(work, recovery_id, endpoints[name])
     return queued
-
-
-async def _plan(work: Work, endpoint: Endpoint, window: Window) -> Plan:
-    if window.since >= window.until:
-        raise Malformed("since: expected a time before until", code="bad_field")
-    lane = (await Deliveries(work.connection).lock_lanes([endpoint.name])).get(endpoint.name)
-    if lane is None:
-        raise NotFound(f"no endpoint {endpoint.name!r} yet: the service has not started with it")
-    by_type: Counter[str] = Counter()
-    by_state: Counter[str] = Counter()
-    for counted in await Recoveries(work.connection).count(endpoint.name, window):
-        if _wants(endpoint, counted.type, counted.accounts):
-            by_state[counted.state or NEVER] += counted.count
-            if counted.state != "waiting":
-                by_type[counted.type] += counted.count
-    planned = by_type.total()
-    seconds = planned * endpoint.rate.seconds / endpoint.rate.count
-    return Plan(
-        endpoint=endpoint.name,
-        since=window.since,
-        until=window.until,
-        planned=planned,
-        by_type=dict(by_type),
-        by_state=dict(by_state),
-        seconds=seconds,
-        lane=str(lane.state),
-    )
 
 
 async def _note(work: Work, did: Did, run: Run, *, who: str, reason: str | None) -> None:
@@ -168,7 +171,9 @@ async def _next(
     """Return up to room notifications that the endpoint wants, and where the run then stands."""
     if room <= 0:
         return [], run.after_serial
-    looked_at = await recoveries.candidates(run, limit=LOOKED_AT_MAX)
+    looked_at = await recoveries.candidates(
+        run, limit=LOOKED_AT_MAX, with_accounts=_cares_for_accounts(endpoint)
+    )
     wanted: list[str] = []
     for each in looked_at:
         if _wants(endpoint, each.type, each.accounts):
@@ -196,6 +201,11 @@ async def _queue(work: Work, run: Run, wanted: Sequence[str]) -> list[str]:
 def _ahead(endpoint: Endpoint) -> int:
     rate = endpoint.rate.count / endpoint.rate.seconds
     return min(max(1, math.ceil(rate * AHEAD_SECONDS)), AHEAD_MAX)
+
+
+def _cares_for_accounts(endpoint: Endpoint) -> bool:
+    """Return whether an endpoint takes news of some accounts only: to find them out takes long."""
+    return "*" not in endpoint.accounts
 
 
 def _wants(endpoint: Endpoint, kind: str, accounts: Sequence[str]) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg import AsyncConnection
 from psycopg.rows import class_row, dict_row
@@ -83,12 +83,24 @@ class Recoveries:
     def __init__(self, connection: AsyncConnection[Any]) -> None:
         self._connection = connection
 
-    async def count(self, endpoint: str, window: Window) -> list[Counted]:
-        """Return what a window holds for an endpoint, by type, accounts and state."""
+    async def lane_of(self, endpoint: str) -> str | None:
+        """Return the state of an endpoint's lane, None where there is no such endpoint."""
+        cursor = await self._connection.execute(
+            "select state from endpoints where name = %s", [endpoint]
+        )
+        row = await cursor.fetchone()
+        return str(row[0]) if row else None
+
+    async def count(self, endpoint: str, window: Window, *, with_accounts: bool) -> list[Counted]:
+        """Return what a window holds for an endpoint, by type, accounts and state.
+
+        May take a minute: a window may hold years.
+        """
+        await self._connection.execute("set local statement_timeout = '1min'")
         async with self._connection.cursor(row_factory=class_row(Counted)) as cursor:
             await cursor.execute(
                 f"""
-                select n.type, {_ACCOUNTS} as accounts, d.state, count(*)
+                select n.type, {_accounts(with_accounts)} as accounts, d.state, count(*)
                   from notifications as n
                   left join deliveries as d
                          on d.notification_id = n.id and d.endpoint = %s
@@ -184,12 +196,12 @@ class Recoveries:
         row = await cursor.fetchone()
         return int(row[0]) if row else 0
 
-    async def candidates(self, run: Run, *, limit: int) -> list[Candidate]:
+    async def candidates(self, run: Run, *, limit: int, with_accounts: bool) -> list[Candidate]:
         """Return the next notifications of a run's window, in the order in which they were made."""
         async with self._connection.cursor(row_factory=class_row(Candidate)) as cursor:
             await cursor.execute(
                 f"""
-                select n.serial, n.id, n.type, {_ACCOUNTS} as accounts
+                select n.serial, n.id, n.type, {_accounts(with_accounts)} as accounts
                   from notifications as n
                  where n.serial > %s and n.serial <= %s
                    and n.created_at >= %s and n.created_at < %s
@@ -252,9 +264,17 @@ class Recoveries:
 
 _COLUMNS = ", ".join(field.name for field in fields(Run))
 
-# The accounts that a message n is about: an order's are those of its requests.
-_ACCOUNTS = """
-    case n.subject
-    when 'request' then array[n.account]
-    else array(select distinct account from requests where order_id = n.subject_id order by 1) end
-"""
+
+def _accounts(wanted: bool) -> LiteralString:
+    """Return the expression for the accounts that a message n is about, none unless wanted.
+
+    Those of an order are those of its requests.
+    """
+    if not wanted:
+        return "array[]::text[]"
+    return """
+        case n.subject
+        when 'request' then array[n.account]
+        else array(select distinct account from requests
+                    where order_id = n.subject_id order by 1) end
+    """

@@ -330,11 +330,11 @@ _GIVEN: Final[dict[str, Schema]] = {
 _NOTIFICATIONS: Final[dict[str, Schema]] = {
     "Notification": thing(
         {
-            "type": TEXT | {"examples": ["payment_request.paid", "order.paid"]},
+            "type": TEXT | {"examples": ["payment_request.paid", "order.paid", "endpoint.test"]},
             "id": {"type": "string", "pattern": "^ntf_[0-9a-z]{26}$"},
             "timestamp": TIME,
             "schema": one_of(["1"]),
-            "data": {"anyOf": [ref("RequestNews"), ref("OrderNews")]},
+            "data": {"anyOf": [ref("RequestNews"), ref("OrderNews"), ref("Test")]},
         }
     ),
     "RequestNews": thing(
@@ -356,6 +356,7 @@ _NOTIFICATIONS: Final[dict[str, Schema]] = {
             "observed_by": one_of(ObservedBy),
         }
     ),
+    "Test": thing({"endpoint": TEXT}),
     "OrderNews": thing(
         {
             "reference": TEXT,

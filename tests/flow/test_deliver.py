@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
+from structlog.testing import capture_logs
 
 from service.embedded import Urls
 from service.flow.deliver import DeliverParts, deliver_due
@@ -223,6 +224,31 @@ async def test_410_holds_the_endpoint_until_an_operator_says_so(
     assert (held["state"], held["reason"], held["probe_at"]) == ("on_hold", "gone", None)
     assert (await delivery(parts.pool, sent))["state"] == "waiting"
     assert len(erp.arrivals) == 1
+
+
+@pytest.mark.parametrize(
+    ("statuses", "told"),
+    [
+        ([422], [("notification.given_up", "http_422")]),
+        ([401], [("endpoint.held", "http_401")]),
+        ([410], [("endpoint.held", "gone")]),
+        ([403, 403], [("endpoint.held", "http_403")]),
+        ([401, 410], [("endpoint.held", "http_401"), ("endpoint.held", "gone")]),
+        ([503, 429], []),
+    ],
+)
+async def test_a_person_hears_of_a_dead_letter_and_of_a_closed_lane_once(
+    parts: DeliverParts, erp: Erp, statuses: list[int], told: list[tuple[str, str]]
+) -> None:
+    await put(parts.pool, "prq_1")
+    erp.answering = answers(*statuses)
+
+    with capture_logs() as logs:
+        for _ in statuses:
+            await drain_again(parts)
+
+    errors = [each for each in logs if each["log_level"] == "error"]
+    assert [(each["event"], each.get("reason", each.get("outcome"))) for each in errors] == told
 
 
 async def test_any_other_4xx_is_a_dead_letter_with_its_answer(pool: Pool, erp: Erp) -> None:
