@@ -26,9 +26,17 @@ from service.storage.identifiers import new_id
 from service.storage.views.deliveries import find_delivery
 from service.storage.views.events import find_event
 from tests.cli.command import settled
-from tests.flow.surroundings import SECRET, Erp, answers, endpoint, eventually, listening, sending
+from tests.flow.surroundings import (
+    SECRET,
+    Erp,
+    answers,
+    arrived,
+    endpoint,
+    eventually,
+    listening,
+    sending,
+)
 from tests.storage.rows import (
-    insert_delivery,
     insert_event,
     insert_notification,
     insert_transition,
@@ -69,12 +77,10 @@ class Site:
         await insert_transition(self.pool, subject, 1, recorded_at=now)
         body = json.dumps({"request_id": subject, "sequence": 1}).encode()
         notification = await insert_notification(
-            self.pool, subject, 1, account="ginger-nl", body=body, created_at=now
-        )
-        return await insert_delivery(
-            self.pool, notification, id=new_id("dlv"), subject_id=subject, state="delivered",
-            closed_at=now, created_at=now, reference=f"INV-{number}",
+            self.pool, subject, 1, account="ginger-nl", body=body, created_at=now,
+            reference=f"INV-{number}",
         )  # fmt: skip
+        return await arrived(self.pool, notification)
 
 
 @pytest.fixture

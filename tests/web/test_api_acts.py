@@ -10,8 +10,8 @@ import pytest_asyncio
 
 from service.runtime import Runtime
 from service.storage.identifiers import new_id
+from tests.flow.surroundings import arrived
 from tests.storage.rows import (
-    insert_delivery,
     insert_event,
     insert_notification,
     insert_request,
@@ -46,16 +46,14 @@ async def offline_operator(offline_runtime: Runtime) -> AsyncIterator[httpx.Asyn
         yield client
 
 
-async def a_delivery(runtime: Runtime, **row: Any) -> str:
+async def a_delivery(runtime: Runtime) -> str:
     """A delivery that arrived, of a notification made just now."""
-    now = datetime.now(UTC)
     request_id = await insert_request(runtime.pool, "a")
     await insert_transition(runtime.pool, request_id, 1)
     notification = await insert_notification(
-        runtime.pool, request_id, 1, account="ginger-nl", created_at=now
+        runtime.pool, request_id, 1, account="ginger-nl", created_at=datetime.now(UTC)
     )
-    arrived = {"id": DELIVERY, "state": "delivered", "closed_at": now, "created_at": now}
-    return await insert_delivery(runtime.pool, notification, subject_id=request_id, **arrived | row)
+    return await arrived(runtime.pool, notification)
 
 
 async def acts(runtime: Runtime) -> list[Any]:
