@@ -236,6 +236,8 @@ async def _write(ended: Sequence[Attempted], parts: DeliverParts) -> None:
                 by_endpoint[attempted.claimed.endpoint].append(attempted)
         for name, of_lane in by_endpoint.items():
             lane = await _move_lane(deliveries, lanes[name], of_lane, parts.endpoints[name])
+            if lane.is_unprobed:
+                await deliveries.put_oldest_first(name)
             if needs_a_person(lanes[name], lane):
                 held[name] = lane
     parts.recorded()

@@ -261,6 +261,23 @@ class Deliveries:
         await self._append_attempts(kept, [numbers[closing.claimed.lease] for closing in kept])
         return set(numbers)
 
+    async def put_oldest_first(self, endpoint: str) -> None:
+        """Have the delivery to an endpoint that has waited longest be the first that is due.
+
+        A lane that closes is probed with it. One that a probe has failed with falls in behind the
+        others, so that no single message that the ERP chokes on keeps a lane closed.
+        """
+        await self._connection.execute(
+            """
+            update deliveries set due_at = created_at
+             where state = 'waiting' and due_at > created_at
+               and id = (select id from deliveries
+                          where endpoint = %s and state = 'waiting' and closed_at is null
+                          order by created_at, id limit 1)
+            """,
+            [endpoint],
+        )
+
     async def endpoint_of(self, delivery_id: str) -> str | None:
         """Return where a delivery goes, None where there is no such one."""
         cursor = await self._connection.execute(

@@ -261,6 +261,16 @@ def test_a_lane_is_held_while_its_own_answers_close_it(state: LaneState, *, held
     assert lane(state).is_held is held
 
 
+def test_a_hold_is_unprobed_until_its_first_probe_comes_back() -> None:
+    held = lane(ON_HOLD)
+    probing = claimed(held, at=later(15))
+
+    assert held.is_unprobed
+    assert not probing.is_unprobed
+    assert not failed(probing, at=later(16)).is_unprobed
+    assert failed(after_success(probing, now=NOW), code="http_401", result="hold").is_unprobed
+
+
 @pytest.mark.parametrize("before", LaneState)
 def test_a_person_hears_when_it_closes_and_when_no_probe_will_open_it(before: LaneState) -> None:
     start = lane(before)

@@ -35,6 +35,7 @@ from tests.flow.surroundings import (
     put,
     sending,
 )
+from tests.storage.rows import AT
 
 JITTER_SHARE = 0.2
 
@@ -394,6 +395,42 @@ async def test_a_probe_goes_even_before_its_deliverys_time(parts: DeliverParts, 
 
     assert await drain(parts) == 1
     assert (await lane(parts.pool))["state"] == "open"
+
+
+@pytest.mark.parametrize("concurrency", [1, 10])
+async def test_a_hold_is_probed_with_the_oldest_first_and_then_with_one_after_the_other(
+    pool: Pool, erp: Erp, concurrency: int
+) -> None:
+    async with sending(pool, endpoint(erp, concurrency=concurrency)) as parts:
+        for number in range(6):
+            at = AT + timedelta(seconds=number)
+            await put(pool, f"prq_{number}", created_at=at, due_at=at)
+        erp.answering = answers(503)
+        await drain(parts)
+        assert (await lane(pool))["state"] == "on_hold"
+        erp.arrivals.clear()
+
+        for _ in range(6):
+            await drain_again(parts)
+
+    assert erp.places[0] == ("prq_0", 1)
+    assert len(set(erp.places)) == len(erp.places) == 6
+
+
+async def test_a_message_that_the_erp_chokes_on_does_not_keep_the_lane_closed(
+    parts: DeliverParts, erp: Erp
+) -> None:
+    async def chokes_on_one(arrival: Arrival) -> Answer:
+        return 500 if arrival.place == ("prq_0", 1) else 204
+
+    choked, sent = await held_lane(parts, erp, "prq_0", "prq_1")
+    erp.answering = chokes_on_one
+    for _ in range(2):
+        await drain_again(parts)
+
+    assert (await lane(parts.pool))["state"] == "draining"
+    assert (await delivery(parts.pool, sent))["state"] == "delivered"
+    assert (await delivery(parts.pool, choked))["state"] == "waiting"
 
 
 async def test_a_probe_that_fails_doubles_the_wait_and_counts_no_try(
