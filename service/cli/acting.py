@@ -73,5 +73,5 @@ def rung(configuration: Settings, task: str) -> Iterator[Callable[[], None]]:
 
 
 def say_dry(text: str) -> None:
-    """Say on stderr what would have been done."""
-    click.echo(f"dry run: {text}; nothing was changed or sent", err=True)
+    """Say on stderr what would be done."""
+    click.echo(f"{text}; nothing was changed or sent", err=True)

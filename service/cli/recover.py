@@ -63,12 +63,9 @@ def recover(
     configuration = load_to_act(config)
     endpoint = named(configuration, name)
     planned = with_pool(configuration, lambda pool: plan_it(pool, endpoint, window))
-    if dry_run:
-        say_dry(f"{in_words(planned)} would go out")
-        show(planned.as_json(), as_json=as_json)
-        return
     click.echo(in_words(planned), err=True)
-    if not planned.planned:
+    if dry_run or not planned.planned:
+        say_dry(f"{planned.planned} would go out" if dry_run else "there is nothing to send")
         show(planned.as_json(), as_json=as_json)
         return
     confirm(configuration, planned, yes=yes)
@@ -95,11 +92,12 @@ async def plan_it(pool: "Pool", endpoint: Endpoint, window: "Window") -> "Plan":
 
 
 def in_words(planned: "Plan") -> str:
-    """Return a plan in one line."""
+    """Return a plan as a line, and one for each type."""
     counts = ", ".join(f"{count} {name}" for name, count in sorted(planned.by_state.items()))
     takes = f"about {planned.seconds:.0f} s at the rate of {planned.endpoint}"
     lane = "" if planned.lane in ("open", "draining") else f"; its lane is {planned.lane}"
-    return f"{planned.planned} notifications ({counts or 'none'}), {takes}{lane}"
+    first = f"{planned.planned} notifications ({counts or 'none'}), {takes}{lane}"
+    return "\n".join([first, *(f"  {n} {kind}" for kind, n in sorted(planned.by_type.items()))])
 
 
 def confirm(configuration: Settings, planned: "Plan", *, yes: bool) -> None:
