@@ -178,7 +178,7 @@ def _message(
             recorded_at=at,
         ),
         created_at=at,
-        endpoints=endpoints_for(endpoints, kind, {member.account for member in members}),
+        endpoints=endpoints_for(endpoints, kind, {member.key.account for member in members}),
     )
 
 
@@ -191,7 +191,7 @@ def _brief(member: Member) -> Mapping[str, object]:
     )
     return {
         "id": member.sibling.request_id,
-        "account": member.account,
+        "account": member.key.account,
         "status": facts.status if facts else None,
         "received": money["received"],
         "refunded": money["refunded"],

@@ -3,13 +3,15 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from psycopg import AsyncConnection
 from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
 
+from service.domain.money import Money
 from service.domain.order import OrderState, Sibling
+from service.domain.request import Key
 from service.storage.identifiers import new_id
 from service.storage.requests import request_of
 
@@ -62,7 +64,23 @@ class Member:
     """A request of an order, with what an order message says of it."""
 
     sibling: Sibling
-    account: str
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the ERP wants of an order that it registered."""
+
+    amount: Money
+    withdrawn: bool
+    metadata: Mapping[str, object]
+
+    @classmethod
+    def of(cls, order: OrderRow) -> Self:
+        """Return what is expected of an order, which is registered."""
+        assert order.amount is not None, "an order is registered with an amount"
+        assert order.currency is not None, "an order is registered with a currency"
+        return cls(Money(order.amount, order.currency), order.withdrawn, order.metadata)
 
 
 _FIELDS = """id, reference, registered, registered_as, withdrawn, version, status, rule,
@@ -175,7 +193,7 @@ class OrdersTable:
             for row in await cursor.fetchall():
                 request = request_of(row)
                 sibling = Sibling(request.id, request.direction, request.facts)
-                members[row["order_id"]].append(Member(sibling, request.key.account))
+                members[row["order_id"]].append(Member(sibling, request.key))
         return members
 
     async def register(
@@ -195,6 +213,42 @@ class OrdersTable:
              where id = %s
             """,
             [currency, amount, Jsonb(dict(metadata)), registered_as, order_id],
+        )
+
+    async def find(self, reference: str) -> str | None:
+        """Return the id of the order with this reference, without locking it."""
+        cursor = await self._connection.execute(
+            "select id from orders where reference = %s", [reference]
+        )
+        row = await cursor.fetchone()
+        return row[0] if row else None
+
+    async def expect(self, order_id: str, expected: Expected) -> None:
+        """Write what the ERP expects from now on; the row must be locked by this transaction."""
+        await self._connection.execute(
+            """
+            update orders set currency = %s, amount = %s, withdrawn = %s, metadata = %s,
+                              version = version + 1, updated_at = now()
+             where id = %s
+            """,
+            [
+                expected.amount.currency,
+                expected.amount.minor,
+                expected.withdrawn,
+                Jsonb(dict(expected.metadata)),
+                order_id,
+            ],
+        )
+
+    async def acknowledge(self, order_id: str, code: str) -> None:
+        """Take a code from an order; the row must be locked by this transaction."""
+        await self._connection.execute(
+            """
+            update orders set attention = array_remove(attention, %s), version = version + 1,
+                              updated_at = now()
+             where id = %s
+            """,
+            [code, order_id],
         )
 
     async def save(self, orders: Sequence[RolledUp]) -> None:

@@ -98,6 +98,13 @@ class RequestsTable:
         """Lock the rows of keys in key order, the one lock order everywhere, and return them."""
         return await self._select(keys, "for update of r")
 
+    async def lock_by_id(self, request_id: str) -> PaymentRequest | None:
+        """Lock one request, by our id; in no transaction that locks others."""
+        async with self._connection.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute("select * from requests where id = %s for update", [request_id])
+            row = await cursor.fetchone()
+        return request_of(row) if row else None
+
     async def find(self, keys: Iterable[Key]) -> dict[Key, PaymentRequest]:
         """Return the rows of keys without locking them."""
         return await self._select(keys, "")

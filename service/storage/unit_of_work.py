@@ -14,6 +14,7 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 
 from service.errors import Unavailable
 from service.storage.database import Pool
+from service.storage.decisions import Decisions
 from service.storage.due import DueTable
 from service.storage.history import History
 from service.storage.notifications import Outbox
@@ -32,6 +33,7 @@ class Work:
         self.due = DueTable(connection)
         self.requests = RequestsTable(connection)
         self.orders = OrdersTable(connection)
+        self.decisions = Decisions(connection)
         self.history = History(connection)
         self.outbox = Outbox(connection)
 

@@ -7,10 +7,10 @@ create table decisions (
     what       text        not null check (what in ('acknowledgement', 'link', 'amendment')),
     detail     jsonb       not null,
     reason     text,
-    made_by    text        not null,
-    made_at    timestamptz not null
+    who        text        not null,    -- api: and the name of the key
+    at         timestamptz not null
 );
-create index decisions_of_subject on decisions (subject_id, made_at);
+create index decisions_of_subject on decisions (subject_id, at);
 create trigger decisions_append_only before update or delete on decisions
     for each row execute function refuse_change();
 create trigger decisions_keep before truncate on decisions
