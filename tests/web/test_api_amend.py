@@ -33,7 +33,7 @@ async def told(runtime: Runtime) -> list[dict[str, Any]]:
     """What the ERP is told of orders."""
     async with runtime.pool.connection() as connection:
         cursor = await connection.execute("select body from notifications order by serial")
-        bodies: list[tuple[bytes]] = await cursor.fetchall()
+        bodies: list[tuple[Any, ...]] = await cursor.fetchall()
     return [json.loads(body) for (body,) in bodies]
 
 
