@@ -6,6 +6,7 @@ from datetime import datetime
 
 import structlog
 
+from service.domain.history import canonical
 from service.domain.money import Money
 from service.domain.request import ObservedBy
 from service.errors import Conflict, NotFound, Stale
@@ -52,7 +53,8 @@ async def amend_order(
                 code="not_registered",
             )
         before, after = Expected.of(order), _amended(order, amendment)
-        if after == before:
+        changed = _changes(before, after)
+        if not changed:
             return False
         members = (await work.orders.members([order.id])).get(order.id, [])
         _refuse_exchange(order, after, members)
@@ -64,14 +66,14 @@ async def amend_order(
             at=now,
             before={order.id: order},
         )
-        detail = _detail(before, after)
+        detail = _detail(changed, before, after)
         await work.decisions.append(
             [Decision("amendment", "order", order.id, detail, who, None, now)]
         )
-        if len(members) == 1 and after.amount != before.amount:
+        if "amount" in changed and len(members) == 1:
             # One that leaves the amount to the payer is measured by what is expected.
             await work.due.trigger([members[0].key], observed_by=ObservedBy.OPERATOR, known=True)
-    log.info("order.amended", order_id=order.id, changed=detail["changed"])
+    log.info("order.amended", order_id=order.id, changed=changed)
     return True
 
 
@@ -91,7 +93,7 @@ async def locked_order(
 def _amended(order: OrderRow, amendment: Amendment) -> Expected:
     now = Expected.of(order)
     return Expected(
-        amount=amendment.amount or now.amount,
+        amount=now.amount if amendment.amount is None else amendment.amount,
         withdrawn=now.withdrawn if amendment.withdrawn is None else amendment.withdrawn,
         metadata=now.metadata if amendment.metadata is None else amendment.metadata,
     )
@@ -108,15 +110,20 @@ def _refuse_exchange(order: OrderRow, after: Expected, members: Sequence[Member]
         )
 
 
-def _detail(before: Expected, after: Expected) -> dict[str, object]:
-    """Return what changed, with the values before and after; of metadata only that it did."""
-    differs = {
+def _changes(before: Expected, after: Expected) -> list[str]:
+    """Return the names of what is expected otherwise now; metadata is compared as JSON."""
+    is_other = {
         "amount": before.amount != after.amount,
         "withdrawn": before.withdrawn != after.withdrawn,
-        "metadata": before.metadata != after.metadata,
+        "metadata": canonical(before.metadata) != canonical(after.metadata),
     }
+    return [name for name, differs in is_other.items() if differs]
+
+
+def _detail(changed: Sequence[str], before: Expected, after: Expected) -> dict[str, object]:
+    """Return what changed, with the values before and after; of metadata only that it did."""
     return {
-        "changed": [name for name, is_other in differs.items() if is_other],
+        "changed": list(changed),
         "before": {"amount": before.amount.as_json(), "withdrawn": before.withdrawn},
         "after": {"amount": after.amount.as_json(), "withdrawn": after.withdrawn},
     }

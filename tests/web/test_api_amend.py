@@ -1,5 +1,6 @@
 """PATCH /v1/orders/{reference}: a credit note, a withdrawal; versioned, and told once."""
 
+import asyncio
 import json
 from typing import Any
 from urllib.parse import quote
@@ -143,10 +144,11 @@ async def test_other_metadata_is_kept_and_told_to_nobody(
     api: httpx.AsyncClient, runtime: Runtime
 ) -> None:
     first = await register(api)
+    await amend(api, {"metadata": {"debtor": 1}})
 
-    response = await amend(api, {"metadata": {"debtor": 7}})
+    response = await amend(api, {"metadata": {"debtor": True}})
 
-    assert response.json()["metadata"] == {"debtor": 7}
+    assert response.json()["metadata"] == {"debtor": True}
     assert response.headers["etag"] != first.headers["etag"]
     assert len(await told(runtime)) == 1
 
@@ -185,6 +187,19 @@ async def test_every_answer_names_the_version_that_the_next_change_must_name(
     assert (first.status_code, late.status_code, new.status_code) == (200, 412, 200)
     assert late.json()["code"] == "version_mismatch"
     assert first.headers["etag"] == f'"{first.json()["version"]}"'
+
+
+async def test_of_changes_at_once_that_name_the_same_version_one_is_made(
+    api: httpx.AsyncClient, runtime: Runtime
+) -> None:
+    seen = {"if-match": (await register(api)).headers["etag"]}
+
+    answers = await asyncio.gather(
+        *(amend(api, {"amount": EUROS | {"minor": minor}}, headers=seen) for minor in range(1, 6))
+    )
+
+    assert sorted(answer.status_code for answer in answers) == [200, 412, 412, 412, 412]
+    assert len(await told(runtime)) == 2
 
 
 @pytest.mark.parametrize(
