@@ -1,7 +1,7 @@
 """One transaction and the tables it may touch.
 
-Lock order, everywhere: requests by key, then orders by reference, then due rows, last and
-briefly. Isolation is READ COMMITTED.
+Lock order, everywhere: what a stripped reference means (`OrdersTable.agree_on`), then requests by
+key, then orders by reference, then due rows, last and briefly. Isolation is READ COMMITTED.
 """
 
 from collections.abc import AsyncIterator

@@ -45,7 +45,7 @@ class IngWorld:
             purchaseId=purchase_id,
             fixedAmount={"value": 40.0, "currency": "EUR"},
             maximumReceivableAmount=None,
-            maximumAllowedPayments=None,
+            maximumAllowedPayments=1,
         )
         listed = [payment(value, n) for n, value in enumerate(payments)]
         path = f"/payment-requests/{key}"
