@@ -811,16 +811,21 @@ async def test_parts_of_the_same_unknown_requests_never_fail_each_other(world: W
     assert await world.value("select count(*) from due where wanted = 2") == 150
 
 
+@pytest.mark.parametrize("is_first", [True, False])
 async def test_the_same_reads_recorded_by_four_at_once_move_each_request_once(
-    world: World,
+    world: World, is_first: bool
 ) -> None:
-    world.provider.shows(*(order(n, reference=f"INV-{n % 2}") for n in range(1, 9)))
-    seen_now = await looks_at(world, *range(1, 9))
+    numbers = range(1, 9)
+    if not is_first:
+        world.provider.shows(*(order(n, "order_new", reference=f"INV-{n % 2}") for n in numbers))
+        await world.read(*numbers)
+    world.provider.shows(*(order(n, reference=f"INV-{n % 2}", minute=2) for n in numbers))
+    seen_now = await looks_at(world, *numbers)
 
     await asyncio.gather(
         *(judge(seen_now[:: 1 if turn % 2 else -1], world.parts) for turn in range(4))
     )
 
-    told = [m["data"]["sequence"] for m in await world.messages() if "request_id" in m["data"]]
-    assert told == [1] * 8
+    paid = [m for m in await world.messages() if m["type"] == "payment_request.paid"]
+    assert [m["data"]["sequence"] for m in paid] == [1 if is_first else 2] * 8
     assert await world.value("select sum(received) from orders") == 8 * 4000

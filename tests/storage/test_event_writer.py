@@ -90,6 +90,18 @@ async def test_an_event_is_stored_with_its_bytes_and_its_request_made_due(
     assert due == [(1, 0, False, 2, "webhook")]
 
 
+async def test_a_call_is_answered_only_after_its_commit(writer: EventWriter, pool: Pool) -> None:
+    await writer.store("gc", call(), [event("hot")])
+    async with pool.connection() as connection, connection.transaction():
+        await connection.execute("select from due for update")
+        answer = asyncio.ensure_future(writer.store("gc", call(), [event("hot")]))
+        await until(lambda: is_blocked(pool))
+        assert not answer.done()
+
+    await answer
+    assert await wanted(pool, "hot") == 2
+
+
 async def test_the_same_bytes_twice_are_two_triggers(writer: EventWriter, pool: Pool) -> None:
     await writer.store("ginger-nl", call(), [event()])
     await writer.store("ginger-nl", call(), [event()])

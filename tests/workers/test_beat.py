@@ -143,6 +143,35 @@ class NotingBell(Bell):
         return super().ring(task)
 
 
+class ReturningBell(Bell):
+    """A bell whose Redis answers from the moment that is_back."""
+
+    is_back = False
+
+    def ring(self, task: str) -> bool:
+        return self.is_back and super().ring(task)
+
+
+async def test_beat_steps_back_once_redis_answers_again(
+    runtime: Runtime, broker: redis.Redis, servers: Urls, erp: Erp
+) -> None:
+    bell = ReturningBell(servers.redis)
+    sent = await put(runtime.pool, "prq_1")
+    async with beating(replace(runtime, bell=bell), silence_seconds=0):
+        delivered = f"deliveries where notification_id = '{sent}' and state = 'delivered'"
+        await eventually(lambda: there_is(runtime, delivered))
+        bell.is_back = True
+        await make_due(runtime)
+        await eventually(lambda: messages(broker, SYNC) == 1)
+
+        await put(runtime.pool, "prq_2")
+        for _ in range(2):
+            await eventually(lambda: messages(broker, DELIVER) == 1)
+            broker.flushall()
+
+    assert erp.ids == [sent]
+
+
 async def test_beat_goes_on_when_postgresql_is_back(
     runtime: Runtime, broker: redis.Redis, servers: Urls
 ) -> None:
