@@ -1,6 +1,7 @@
 """What a look comes to: recorded, postponed, parked or passed on, all of it or nothing."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -343,6 +344,7 @@ async def test_unreadable_answers_park_after_a_number_and_a_good_one_unparks(
     request = await world.request(1)
     assert request is not None
     assert (request.parked, set(request.attention)) == ("unreadable_answer", {"unreadable_answer"})
+    assert (await world.due(1))["done"] == 1
 
     world.provider.shows(order(1, minute=2))
     await waits(world, 1, 1)
@@ -776,6 +778,19 @@ async def test_two_siblings_paid_at_the_same_instant_are_always_both_counted(
     assert [tuple(row.values()) for row in found] == [
         ("paid", 4000, 2, rounds // 2), ("overpaid", 8000, 2, rounds // 2)
     ]  # fmt: skip
+
+
+async def test_an_order_tells_what_was_booked_although_its_status_stands(world: World) -> None:
+    await prepare_siblings(world, 1, linked=True)
+    both = [paid_look(1, sibling, received=2000) for sibling in ("a", "b")]
+    await judge(both, world.parts)
+    booked = facts(Status.SETTLED, amount=2000, received=2000, booked=2000)
+
+    await judge([replace(both[0], answer=seen(booked, version=3))], world.parts)
+
+    of_order = [m for m in await world.messages() if m["type"] == "order.paid"]
+    told = [(m["data"]["sequence"], m["data"]["booked"]["minor"]) for m in of_order]
+    assert told == [(1, 0), (2, 2000)]
 
 
 async def test_recorders_of_the_same_hot_requests_never_fail_each_other(world: World) -> None:

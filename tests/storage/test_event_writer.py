@@ -328,6 +328,18 @@ async def test_more_than_the_buffer_holds_is_refused_at_once(
     assert await asyncio.gather(*blocked) == [None] * len(blocked)
 
 
+async def test_what_is_stored_makes_room_for_the_next_call(
+    writer: EventWriter, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_writer, "ROWS_HELD_MAX", 1)
+    monkeypatch.setattr(event_writer, "BYTES_HELD_MAX", 2)
+
+    for _ in range(3):
+        await writer.store("gc", call(b"{}"), [event()])
+
+    assert await wanted(pool) == 3
+
+
 async def test_a_call_is_answered_in_time_though_the_database_is_not(
     writer: EventWriter, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from service.embedded import Urls
-from service.nudge import DELIVER, QUEUES, SYNC, Bell
+from service.nudge import DELIVER, QUEUES, SWEEP, SYNC, Bell
 from service.runtime import Runtime, connect_accounts, introduce, utc_now
 from service.settings import parse
 from service.storage.unit_of_work import connected
@@ -184,16 +184,25 @@ async def test_beat_goes_on_when_postgresql_is_back(
         await eventually(lambda: messages(broker, DELIVER) == 1)
 
 
-async def test_beat_begins_the_night_when_its_time_has_come(runtime: Runtime) -> None:
+async def with_an_account(runtime: Runtime, **tables: object) -> Runtime:
+    """The same runtime with an account at a provider that nobody answers for."""
     nobody = {"name": "a", "provider": "ginger", "api_base": "http://127.0.0.1:1", "api_key": "k"}
-    night = {"at": f"{utc_now():%H:%M}"}
-    table: dict[str, object] = {"reconcile": night, "account": [nobody]}
-    settings = parse(table, source="test", environ={}, base=Path())
+    settings = parse({"account": [nobody], **tables}, source="test", environ={}, base=Path())
     here = replace(runtime, settings=settings, accounts=connect_accounts(settings))
     await introduce(here)
+    return here
+
+
+async def test_beat_begins_the_night_when_its_time_has_come(runtime: Runtime) -> None:
+    here = await with_an_account(runtime, reconcile={"at": f"{utc_now():%H:%M}"})
 
     async with beating(here):
         await eventually(lambda: there_is(here, "reconciles where asked like 'nightly %'"))
+
+
+async def test_beat_rings_for_a_sweep_that_is_due(runtime: Runtime, broker: redis.Redis) -> None:
+    async with beating(await with_an_account(runtime)):
+        await eventually(lambda: messages(broker, SWEEP) == 1)
 
 
 async def test_beat_keeps_tomorrows_partitions_and_places_notifications_in_the_feed(
