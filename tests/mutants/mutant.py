@@ -8,7 +8,8 @@ FOLDER = Path(__file__).parent
 REPOSITORY = FOLDER.parent.parent
 
 # The fourteen that RELIABILITY.md, A.7, names, and those of the rules that money hangs on.
-LISTS = ("promised.toml", "heart.toml")
+PROMISED = "promised.toml"
+HEART = "heart.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,11 @@ class Mutant:
         return source.replace(self.old, self.new) if source.count(self.old) == 1 else None
 
 
-def mutants() -> list[Mutant]:
-    """Return every defect, in the order of the lists."""
+def mutants(*lists: str) -> list[Mutant]:
+    """Return the defects of lists in their order, every one where none is named."""
     tables = [
         table
-        for name in LISTS
+        for name in lists or (PROMISED, HEART)
         for table in tomllib.loads((FOLDER / name).read_text(encoding="utf-8"))["mutant"]
     ]
     return [Mutant(**table | {"red": tuple(table["red"])}) for table in tables]
