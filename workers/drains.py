@@ -12,7 +12,7 @@ from service.flow.look import SyncParts
 from service.flow.sweep import sweep
 from service.flow.sync import sync_due
 from service.nudge import DELIVER, SWEEP, SYNC
-from service.runtime import Runtime, utc_now
+from service.runtime import Runtime, sync_parts, utc_now
 from service.storage.workers import forget_worker, note_worker
 
 log = structlog.get_logger()
@@ -35,20 +35,11 @@ class Drains:
         self._stopping = asyncio.Event()
         self._bells = {task: asyncio.Event() for task in (SYNC, DELIVER, SWEEP)}
         self._progressed = True
-        self._sync = SyncParts(
-            pool=runtime.pool,
-            accounts=runtime.accounts,
-            endpoints=list(runtime.endpoints.values()),
-            plan=runtime.plan,
-            wire=runtime.provider_wire,
-            draw=runtime.budget.draw,
-            sessions=runtime.sessions,
-            answered=runtime.budget.answered,
-            now=utc_now,
+        self._sync = sync_parts(
+            runtime,
+            stopping=self._stopping,
             outbox_filled=self._bells[DELIVER].set,
             recorded=self._note,
-            stopping=self._stopping,
-            silent_changes=runtime.settings.polling.silent_changes,
         )
         self._deliver = DeliverParts(
             pool=runtime.pool,

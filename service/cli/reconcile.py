@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from service.cli.drift import Teller
     from service.fetch import ConnectedAccount
     from service.flow.look import SyncParts
-    from service.runtime import Runtime
     from service.storage.reconciles import Ask, Run
 
 
@@ -132,7 +131,7 @@ def run_all(
     """Reconcile accounts one after the other, showing drift and progress. Raises Abort."""
     from service.cli.drift import COLUMNS, Teller
     from service.cli.reconcile_progress import shown_progress
-    from service.runtime import introduce, open_runtime
+    from service.runtime import introduce, open_runtime, sync_parts
 
     rows: list[list[str]] = []
     stopping = asyncio.Event()
@@ -141,7 +140,7 @@ def run_all(
         stop_on_signals(stopping)
         async with open_runtime(configuration, role="command") as runtime:
             await introduce(runtime)
-            parts = parts_of(runtime, stopping)
+            parts = sync_parts(runtime, stopping=stopping, outbox_filled=runtime.wake_deliveries)
             accounts = [runtime.accounts[name] for name in names]
             with shown_progress() as show:
                 listener = Teller(show, rows, as_json=as_json)
@@ -194,27 +193,6 @@ async def reconcile_each(
         else:
             outcome.runs.append(run)
     return outcome
-
-
-def parts_of(runtime: "Runtime", stopping: asyncio.Event) -> "SyncParts":
-    from service.flow.look import SyncParts
-    from service.runtime import utc_now
-
-    return SyncParts(
-        pool=runtime.pool,
-        accounts=runtime.accounts,
-        endpoints=list(runtime.endpoints.values()),
-        plan=runtime.plan,
-        wire=runtime.provider_wire,
-        draw=runtime.budget.draw,
-        sessions=runtime.sessions,
-        answered=runtime.budget.answered,
-        now=utc_now,
-        outbox_filled=runtime.wake_deliveries,
-        recorded=lambda: None,
-        stopping=stopping,
-        silent_changes=runtime.settings.polling.silent_changes,
-    )
 
 
 def refuse(outcome: Outcome, *, dry_run: bool) -> None:
