@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from service.cli.database import postgres_url, refuse_pending
 from service.cli.exits import NotConfirmed, ProblemFound
 from service.cli.output import show_table
 from service.errors import NotFound, Unavailable
-from service.settings import Expected, Settings, parse_duration
+from service.settings import Expected, Settings
 
 if TYPE_CHECKING:
     from service.cli.drift import Teller
@@ -99,20 +99,12 @@ def asked(since: str, until: str | None, *, dry_run: bool, now: datetime) -> "As
 
 def moment_in(text: str, *, option: str, now: datetime) -> tuple[datetime, str]:
     """Return the time that an option names, and its name. Raises BadParameter."""
+    from service.flow import window
+
     try:
-        length = parse_duration(text)
-    except Expected:
-        pass
-    else:
-        return now - length, f"{length / timedelta(seconds=1):g} s ago"
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        wanted = "expected a duration such as 7d or PT15M, or a time such as 2026-11-20T14:30:00Z"
-        raise click.BadParameter(wanted, param_hint=option)
-    return moment, moment.astimezone(UTC).isoformat()
+        return window.moment_in(text, now=now)
+    except Expected as error:
+        raise click.BadParameter(f"expected {error}", param_hint=option) from None
 
 
 def confirm(configuration: Settings, *, dry_run: bool, yes: bool) -> None:

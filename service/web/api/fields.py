@@ -58,6 +58,13 @@ class Fields:
             raise self.wrong(name, f"a whole number from {least} to {most}")
         return value
 
+    def yes_or_no(self, name: str) -> bool:
+        """Take a boolean."""
+        value = self._left.pop(name, None)
+        if not isinstance(value, bool):
+            raise self.wrong(name, "true or false")
+        return value
+
     def inner(self, name: str) -> "Fields":
         """Take an object."""
         return Fields(self._left.pop(name, None), self._at(name))

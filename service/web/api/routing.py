@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from service.errors import TooLarge, Unsupported
 from service.runtime import Runtime
+from service.settings import Role
 from service.web.api.once import Post, once
 from service.web.security import authorise
 
@@ -16,8 +17,10 @@ Get = Callable[[Request], Awaitable[Response]]
 BODY_BYTES_MAX = 256 * 1024
 
 
-def resource(path: str, *, get: Get | None = None, post: Post | None = None) -> Route:
-    """Return the route of a path: a viewer may read it, POST takes the role erp.
+def resource(
+    path: str, *, get: Get | None = None, post: Post | None = None, post_takes: Role = "erp"
+) -> Route:
+    """Return the route of a path: a viewer may read it, POST takes the role post_takes.
 
     What a POST answers is repeated for the same Idempotency-Key.
     """
@@ -28,7 +31,7 @@ def resource(path: str, *, get: Get | None = None, post: Post | None = None) -> 
         caller = authorise(
             request.headers.get("authorization"),
             here.settings.settled.api_keys,
-            at_least="erp" if writes else "viewer",
+            at_least=post_takes if writes else "viewer",
         )
         if writes and post is not None:
             body = await read_json_body(request)
