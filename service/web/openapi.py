@@ -16,6 +16,7 @@ from service.domain.order import OrderStatus
 from service.domain.request import Kind
 from service.domain.status import Status
 from service.storage.views.deliveries import STATES
+from service.storage.views.reconciles import STATES as RECONCILE_STATES
 from service.web.api.changes import WAIT_SECONDS_MAX
 from service.web.api.query import LIMIT_DEFAULT, LIMIT_MAX
 from service.web.api.requests import SYNC_WAIT_SECONDS
@@ -347,6 +348,24 @@ _PATHS: Final[dict[str, Schema]] = {
     "/v1/accounts": {"get": _list("Health of the accounts", "Account", {})},
     "/v1/endpoints": {"get": _list("Health of the endpoints", "Endpoint", {})},
     "/v1/coverage": {"get": _list("What was looked through", "Coverage", {})},
+    "/v1/reconcile": {
+        "post": _post(
+            "Have accounts compared with their providers, and what drifted repaired",
+            {"202": "The runs, which workers work off"},
+            "Reconciles",
+            body="NewReconcile",
+        )
+    },
+    "/v1/reconciles": {
+        "get": _list(
+            "Runs of reconcile, whoever began them; newest first",
+            "Reconcile",
+            {"account": FILTER, "state": one_of(RECONCILE_STATES), **PAGE},
+        )
+    },
+    "/v1/reconciles/{id}": {
+        "get": _get("How far a run is and what it found", ref("Reconcile"), {}, in_path="id"),
+    },
 }
 
 ROUTES: Final = [Route("/openapi.json", openapi)]

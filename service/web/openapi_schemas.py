@@ -6,12 +6,14 @@ Source: CONTRACT.md, sections 5 and 6.
 from collections.abc import Iterable
 from typing import Any, Final
 
+from service.domain.drift import DriftClass
 from service.domain.event import EventVerdict
 from service.domain.money import EXPONENTS
 from service.domain.order import OrderStatus
 from service.domain.request import Direction, Kind, LinkedBy, ObservedBy
 from service.domain.status import Status
 from service.storage.views.deliveries import STATES
+from service.storage.views.reconciles import STATES as RECONCILE_STATES
 
 Schema = dict[str, Any]
 
@@ -274,12 +276,39 @@ _AMOUNT: Final[Schema] = given(
         "minor": {"type": "integer", "minimum": 1, "maximum": 10**15},
     }
 )
+_RECONCILES: Final[dict[str, Schema]] = {
+    "Reconcile": thing(
+        {
+            "id": TEXT,
+            "account": TEXT,
+            "state": one_of(RECONCILE_STATES),
+            "dry_run": YES_OR_NO,
+            "asked_by": nullable(TEXT),
+            "from": TIME,
+            "to": TIME,
+            "compared": COUNT,
+            "expected": COUNT,
+            "unread": COUNT,
+            "drift": thing({str(each): COUNT for each in DriftClass}),
+            "started_at": TIME,
+            "finished_at": nullable(TIME),
+        }
+    ),
+    "Reconciles": thing({"data": array(ref("Reconcile")), "next": nullable(TEXT)}),
+}
 
 _GIVEN: Final[dict[str, Schema]] = {
     "RequestKey": given({"account": TEXT, "kind": one_of(Kind), "provider_id": PROVIDER_ID}),
     "NewRequest": given(
         {"account": TEXT, "kind": one_of(Kind), "provider_id": PROVIDER_ID},
         {"reference": nullable(REFERENCE)},
+    ),
+    "NewReconcile": given(
+        {
+            "since": {"type": "string", "minLength": 1, "maxLength": 40, "examples": ["7d"]},
+            "dry_run": YES_OR_NO,
+        },
+        {"account": nullable(TEXT)},
     ),
     "NewOrder": given(
         {"reference": REFERENCE, "amount": _AMOUNT},
@@ -356,4 +385,4 @@ _NOTIFICATIONS: Final[dict[str, Schema]] = {
     ),
 }
 
-SCHEMAS: Final[dict[str, Schema]] = {**_OBJECTS, **_GIVEN, **_NOTIFICATIONS}
+SCHEMAS: Final[dict[str, Schema]] = {**_OBJECTS, **_RECONCILES, **_GIVEN, **_NOTIFICATIONS}

@@ -10,7 +10,8 @@ import pytest
 import redis
 
 from service.embedded import Urls
-from service.nudge import DELIVER, QUEUES, SWEEP, SYNC, Bell
+from service.flow.intervene import have_reconciled
+from service.nudge import DELIVER, QUEUES, RECONCILE, SWEEP, SYNC, Bell
 from service.runtime import Runtime, connect_accounts, introduce, utc_now
 from service.settings import parse
 from service.storage.unit_of_work import connected
@@ -184,25 +185,44 @@ async def test_beat_goes_on_when_postgresql_is_back(
         await eventually(lambda: messages(broker, DELIVER) == 1)
 
 
-async def with_an_account(runtime: Runtime, **tables: object) -> Runtime:
-    """The same runtime with an account at a provider that nobody answers for."""
-    nobody = {"name": "a", "provider": "ginger", "api_base": "http://127.0.0.1:1", "api_key": "k"}
-    settings = parse({"account": [nobody], **tables}, source="test", environ={}, base=Path())
-    here = replace(runtime, settings=settings, accounts=connect_accounts(settings))
-    await introduce(here)
-    return here
-
-
 async def test_beat_begins_the_night_when_its_time_has_come(runtime: Runtime) -> None:
-    here = await with_an_account(runtime, reconcile={"at": f"{utc_now():%H:%M}"})
+    here = await with_account(runtime, at=f"{utc_now():%H:%M}")
 
     async with beating(here):
         await eventually(lambda: there_is(here, "reconciles where asked like 'nightly %'"))
 
 
 async def test_beat_rings_for_a_sweep_that_is_due(runtime: Runtime, broker: redis.Redis) -> None:
-    async with beating(await with_an_account(runtime)):
+    async with beating(await with_account(runtime, at="never")):
         await eventually(lambda: messages(broker, SWEEP) == 1)
+
+
+async def test_beat_rings_for_a_reconcile_that_somebody_asked_for(
+    runtime: Runtime, broker: redis.Redis
+) -> None:
+    here = await with_account(runtime, at="never")
+    await have_reconciled(here.pool, ["a"], since="7d", dry_run=True, by="ops", now=utc_now())
+
+    async with beating(here):
+        await eventually(lambda: messages(broker, RECONCILE) == 1)
+
+
+async def test_with_redis_away_beat_works_off_a_reconcile_itself(without_redis: Runtime) -> None:
+    here = await with_account(without_redis, at="never")
+    await have_reconciled(here.pool, ["a"], since="7d", dry_run=True, by="ops", now=utc_now())
+
+    async with beating(here, silence_seconds=0.0):
+        await eventually(lambda: there_is(here, "reconciles where lease_no > 0"))
+
+
+async def with_account(runtime: Runtime, *, at: str) -> Runtime:
+    """A runtime with one account, whose provider nobody can reach."""
+    nobody = {"name": "a", "provider": "ginger", "api_base": "http://127.0.0.1:1", "api_key": "k"}
+    table: dict[str, object] = {"reconcile": {"at": at}, "account": [nobody]}
+    settings = parse(table, source="test", environ={}, base=Path())
+    here = replace(runtime, settings=settings, accounts=connect_accounts(settings))
+    await introduce(here)
+    return here
 
 
 async def test_beat_keeps_tomorrows_partitions_and_places_notifications_in_the_feed(

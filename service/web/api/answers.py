@@ -24,6 +24,6 @@ def page_response(page: Page) -> Response:
     return json_response({"data": page.items, "next": following})
 
 
-def list_response(items: list[Json]) -> Response:
+def list_response(items: list[Json], *, status_code: int = 200) -> Response:
     """Return a list that always fits one page."""
-    return json_response({"data": items, "next": None})
+    return json_response({"data": items, "next": None}, status_code=status_code)
