@@ -6,7 +6,7 @@ the ordinary road: a replay makes a request due, a resend makes a delivery due.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,11 +19,13 @@ from service.domain.request import Key, Kind, ObservedBy
 from service.errors import Conflict, Malformed, NotFound
 from service.fetch import ConnectedAccount
 from service.flow.deliver import DeliverParts, try_once
-from service.settings import Endpoint
+from service.flow.window import moment_in
+from service.settings import Endpoint, Expected
 from service.storage.database import Pool
 from service.storage.deliveries import REMOVED, ClaimedDelivery, Deliveries
 from service.storage.identifiers import new_id
 from service.storage.interventions import Did, Intervention, Interventions
+from service.storage.reconciles import Ask, Reconciles
 from service.storage.unit_of_work import connected, unit_of_work
 from service.storage.views.events import find_event
 from service.storage.views.reading import Json
@@ -222,6 +224,22 @@ async def _is_read(pool: Pool, key: Key, *, wanted: int, wait_seconds: float) ->
             return True
         await asyncio.sleep(LOOK_SECONDS)
     return False
+
+
+async def have_reconciled(
+    pool: Pool, accounts: Sequence[str], *, since: str, dry_run: bool, by: str, now: datetime
+) -> list[int]:
+    """Have workers reconcile what was made or changed since then; return the ids of the runs.
+
+    One run for each account, in their order by name. since is as moment_in takes it, by who asks.
+    Raises Expected about since, Conflict where what was asked before is not finished.
+    """
+    begins, name = moment_in(since, now=now)
+    if begins >= now:
+        raise Expected("a time that has passed")
+    ask = Ask(f"{name} to {time_text(now)}", begins, now, dry_run)
+    async with unit_of_work(pool) as work:
+        return await Reconciles(work.connection).ask(accounts, ask, by=by)
 
 
 def _key_in(event: Json, accounts: Mapping[str, ConnectedAccount]) -> Key:

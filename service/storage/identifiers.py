@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-Prefix = Literal["evt", "prq", "ord", "obs", "trn", "ntf", "dlv", "ivn", "rcv"]
+Prefix = Literal["evt", "prq", "ord", "obs", "trn", "ntf", "dlv", "dec", "ivn", "rcv"]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]  # ten bits at a time

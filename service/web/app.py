@@ -24,6 +24,7 @@ from service.web.api import (
     events,
     interventions,
     orders,
+    reconciles,
     recover,
     requests,
 )
@@ -41,6 +42,7 @@ API_ROUTES = [
     *recover.ROUTES,
     *interventions.ROUTES,
     *accounts.ROUTES,
+    *reconciles.ROUTES,
     *endpoints.ROUTES,
 ]
 

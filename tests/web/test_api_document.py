@@ -29,6 +29,7 @@ IDS = {
     "deliveries": "dlv_" + "1" * 26,
     "events": first_id("evt", AT),
     "recover": "rcv_" + "1" * 26,
+    "reconciles": "1",
 }
 
 
@@ -82,6 +83,10 @@ async def fill(runtime: Runtime) -> None:
         until=AT + timedelta(hours=1), planned=1, after_serial=0, last_serial=1,
     )  # fmt: skip
     await insert(pool, "windows", account="ginger-nl", since=AT, until=AT, found=1)
+    await insert(
+        pool, "reconciles", account="ginger-nl", asked="7d", dry_run=False,
+        since=AT - timedelta(days=7), until=AT,
+    )  # fmt: skip
 
 
 def test_the_document_names_every_route_and_no_other() -> None:

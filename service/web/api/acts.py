@@ -2,7 +2,6 @@
 
 from starlette.requests import Request
 
-from service.settings import ApiKey
 from service.web.api.fields import Fields, body_fields
 
 REASON_CHARACTERS_MAX = 200
@@ -10,8 +9,7 @@ REASON_CHARACTERS_MAX = 200
 
 def who_in(request: Request) -> str:
     """Return who acts, as it is written down."""
-    caller: ApiKey = request.user
-    return f"api:{caller.name}"
+    return f"api:{request.user.name}"
 
 
 def reason_in(body: bytes) -> str | None:

@@ -65,6 +65,10 @@ class Fields:
             raise self.wrong(name, "true or false")
         return value
 
+    def has(self, name: str) -> bool:
+        """Return whether a field is there and was not taken."""
+        return name in self._left
+
     def inner(self, name: str) -> "Fields":
         """Take an object."""
         return Fields(self._left.pop(name, None), self._at(name))

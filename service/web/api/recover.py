@@ -1,7 +1,7 @@
 """/v1/recover: a window of notifications, sent to one endpoint again."""
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,8 +9,9 @@ from starlette.responses import Response
 from service.errors import NotFound
 from service.flow.recover import begin, plan
 from service.flow.recover import stop as stop_recovery
+from service.flow.window import moment_in
 from service.runtime import Runtime, utc_now
-from service.settings import Expected, parse_duration
+from service.settings import Expected
 from service.storage.recoveries import Window
 from service.storage.views.reading import Json
 from service.storage.views.recoveries import find_recovery, list_recoveries
@@ -72,25 +73,16 @@ async def stop(request: Request, body: bytes) -> Response:
 def _take_window(fields: Fields, *, now: datetime) -> Window:
     since = fields.text("since", characters_max=TIME_CHARACTERS_MAX)
     until = fields.optional_text("until", characters_max=TIME_CHARACTERS_MAX)
-    ends = _moment(until, "until", fields, now=now) if until else now
-    return Window(
-        f"{since} to {until or 'now'}", _moment(since, "since", fields, now=now), min(ends, now)
-    )
+    begins, first = _moment(since, "since", fields, now=now)
+    ends, last = _moment(until, "until", fields, now=now) if until else (now, "now")
+    return Window(f"{first} to {last}", begins, min(ends, now))
 
 
-def _moment(text: str, name: str, fields: Fields, *, now: datetime) -> datetime:
-    """Return the time that a field names: an RFC 3339 time, or so long ago."""
+def _moment(text: str, name: str, fields: Fields, *, now: datetime) -> tuple[datetime, str]:
     try:
-        return now - parse_duration(text)
-    except Expected:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is not None:
-            return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise fields.wrong(name, "a time such as 2026-11-20T14:31:02Z, or a length such as 7d")
+        return moment_in(text, now=now)
+    except Expected as error:
+        raise fields.wrong(name, str(error)) from None
 
 
 def _id_in(request: Request) -> str:
