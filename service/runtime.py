@@ -17,6 +17,7 @@ from service.domain.polling import PollPlan
 from service.domain.status import Status
 from service.errors import Misconfigured
 from service.fetch import ConnectedAccount, Fetched, Line, fetch
+from service.flow.deliver import DeliverParts
 from service.flow.look import SyncParts
 from service.nudge import DELIVER, SYNC, Bell, Waker
 from service.providers import AccountContext, Exchange, Session
@@ -175,6 +176,20 @@ def plan_of(settings: Settings) -> PollPlan:
         processing=polling.processing,
         paid=polling.paid,
         max_age=polling.max_age,
+    )
+
+
+def deliver_parts(
+    runtime: Runtime, *, stopping: asyncio.Event, recorded: Callable[[], None] = lambda: None
+) -> DeliverParts:
+    """Return what a delivery touches; the arguments are as DeliverParts explains them."""
+    return DeliverParts(
+        pool=runtime.pool,
+        endpoints=runtime.endpoints,
+        wires=runtime.erp_wires,
+        now=utc_now,
+        recorded=recorded,
+        stopping=stopping,
     )
 
 

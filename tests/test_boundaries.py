@@ -20,8 +20,8 @@ LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
 EVENT = re.compile(r"[a-z]+(_[a-z]+)*\.(?P<past>[a-z]+(_[a-z]+)*)", re.ASCII)
 IRREGULAR = {
     "begun", "broken", "found", "given_up", "held", "kept", "left", "lost", "made", "met", "rung",
-    "run_out", "seen", "sent", "set_aside", "stuck", "swept", "taken_over", "told", "withdrawn",
-    "not_started",
+    "resent", "run_out", "seen", "sent", "set_aside", "stuck", "swept", "taken_over", "told",
+    "withdrawn", "not_started",
 }  # fmt: skip
 
 

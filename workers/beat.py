@@ -1,7 +1,7 @@
 """Beat: our own loop, any number of them.
 
-It rings for what is due, so that a lost wake-up costs a second; it keeps the partitions; it
-reconciles every night; and while Redis is away it works off due rows itself, slowly.
+It rings for what is due, so that a lost wake-up costs a second; it feeds recoveries; it keeps the
+partitions; it reconciles every night; and while Redis is away it works off due rows itself, slowly.
 
 Started as `python -m workers.beat` by `settled beat`.
 """
@@ -19,6 +19,7 @@ import uvloop
 
 from service import settings
 from service.errors import Unavailable
+from service.flow.recover import feed
 from service.flow.sweep import is_sweep_due
 from service.nudge import DELIVER, RECONCILE, SWEEP, SYNC
 from service.runtime import Runtime, introduce, open_runtime, utc_now
@@ -87,6 +88,7 @@ class Beat:
             await self._pause(TICK_SECONDS - (time.monotonic() - started))
 
     async def _tick(self) -> None:
+        await feed(self._runtime.pool, self._runtime.endpoints)
         await self._ring(await self._due_tasks())
         # Last, because they may wait for a lock: whoever holds it, what is due was rung for.
         await place(self._runtime.pool)

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from service.errors import Unavailable
-from service.flow.deliver import DeliverParts, deliver_due
+from service.flow.deliver import deliver_due
 from service.flow.look import SyncParts
 from service.flow.sweep import sweep
 from service.flow.sync import sync_due
 from service.nudge import DELIVER, QUEUES, RECONCILE, SWEEP, SYNC
-from service.runtime import Runtime, sync_parts, utc_now
+from service.runtime import Runtime, deliver_parts, sync_parts
 from service.storage.workers import forget_worker, note_worker
 from workers.reconciler import Reconciler
 
@@ -43,14 +43,7 @@ class Drains:
             recorded=self._note,
         )
         self._reconciler = Reconciler(self._sync)
-        self._deliver = DeliverParts(
-            pool=runtime.pool,
-            endpoints=runtime.endpoints,
-            wires=runtime.erp_wires,
-            now=utc_now,
-            recorded=self._note,
-            stopping=self._stopping,
-        )
+        self._deliver = deliver_parts(runtime, stopping=self._stopping, recorded=self._note)
 
     @property
     def sync_parts(self) -> SyncParts:

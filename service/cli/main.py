@@ -35,9 +35,15 @@ VERBS = {
     "orders": Verb("orders:orders", "Look at orders."),
     "requests": Verb("requests:requests", "Look at payment requests, or read one again."),
     "accounts": Verb("accounts:accounts", "Look at accounts, or check them live."),
+    "events": Verb("events:events", "Look at events, or process one again."),
+    "deliveries": Verb("deliveries:deliveries", "Look at deliveries, or send one again."),
+    "endpoints": Verb("endpoints:endpoints", "Look at endpoints; pause, resume or try one."),
+    "recover": Verb("recover:recover", "Send a window of notifications to an endpoint again."),
+    "interventions": Verb("interventions:interventions", "Look at what persons did, and why."),
     "reconcile": Verb(
         "reconcile:reconcile", "Compare many requests with their providers, and repair."
     ),
+    "listen": Verb("listen:listen", "Follow what happens, as it happens."),
     "explain": Verb("explain:explain", "Tell what a provider's status word means."),
     "evidence": Verb("evidence:evidence", "Write a request's history as a pack, or check one."),
     "verify": Verb("verify:verify", "Check a notification's signature, offline."),

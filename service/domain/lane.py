@@ -2,7 +2,7 @@
 
 open      sends up to the endpoint's rate
 on_hold   sends nothing until probe_at; without a probe_at, until an operator resumes it
-probing   one delivery, the oldest waiting, is on its way to find out
+probing   one waiting delivery, the oldest first, is on its way to find out
 draining  a probe went well: 1 a second, doubling every 10 s up to the rate, then open again
 paused    an operator stopped it; answers still under way change nothing
 
@@ -66,12 +66,18 @@ class Lane:
         """Whether the endpoint's own answers closed it; a change to True is worth an alert."""
         return self.state in (LaneState.ON_HOLD, LaneState.PROBING)
 
+    @property
+    def is_unprobed(self) -> bool:
+        """Whether it is on hold and no probe has come back yet."""
+        return self.state is LaneState.ON_HOLD and self.probe_wait_seconds == PROBE_WAIT_SECONDS_MIN
+
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
     """How many deliveries may go now.
 
-    A probe is the oldest waiting delivery, and its attempt does not count in the schedule.
+    The first probe of a hold is the oldest waiting delivery, each later one that which was tried
+    longest ago. Its attempt does not count in the schedule.
     """
 
     count: int
@@ -150,6 +156,12 @@ def after_drain(lane: Lane, *, now: datetime, rate: float, waiting: int) -> Lane
     if waiting and _rate_now(lane, now=now, rate=rate) < rate:
         return lane
     return replace(lane, state=LaneState.OPEN, draining_since=None)
+
+
+def needs_a_person(before: Lane, after: Lane) -> bool:
+    """Return whether somebody has to hear of it: it closed, or no probe will open it any more."""
+    is_gone = after.reason == GONE and before.reason != GONE
+    return after.is_held and (is_gone or not before.is_held)
 
 
 def paused(lane: Lane, reason: str) -> Lane:

@@ -101,6 +101,11 @@ def notification_of_order(
     return _body(notification_id, f"order.{state.status}", recorded_at, data)
 
 
+def notification_of_test(*, notification_id: str, endpoint: str, at: datetime) -> bytes:
+    """Return the body of a message that tells no news: an operator tries an endpoint."""
+    return _body(notification_id, "endpoint.test", at, {"endpoint": endpoint})
+
+
 def amounts(
     currency: str | None, amount: int | None, money: tuple[int, int, int, int]
 ) -> dict[str, MoneyJson | None]:

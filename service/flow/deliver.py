@@ -25,6 +25,7 @@ from service.domain.lane import (
     after_failure,
     after_success,
     may_send,
+    needs_a_person,
 )
 from service.domain.retry import DELIVERY_WAITS, next_attempt_seconds
 from service.domain.signature import key_of
@@ -105,6 +106,11 @@ async def deliver_due(parts: DeliverParts, *, slots: int, bell: asyncio.Event) -
         for task in flying:
             task.cancel()
         await asyncio.gather(*flying, return_exceptions=True)
+
+
+async def try_once(claim: ClaimedDelivery, endpoint: Endpoint, parts: DeliverParts) -> erp.Outcome:
+    """Send one message that no row stands for, beside the feed and whatever its lane's state."""
+    return (await _attempt(claim, endpoint, False, parts)).outcome
 
 
 async def _claim(parts: DeliverParts, flying: Flying, slots: int) -> bool:
@@ -230,7 +236,9 @@ async def _write(ended: Sequence[Attempted], parts: DeliverParts) -> None:
                 by_endpoint[attempted.claimed.endpoint].append(attempted)
         for name, of_lane in by_endpoint.items():
             lane = await _move_lane(deliveries, lanes[name], of_lane, parts.endpoints[name])
-            if lane.is_held and not lanes[name].is_held:
+            if lane.is_unprobed:
+                await deliveries.put_oldest_first(name)
+            if needs_a_person(lanes[name], lane):
                 held[name] = lane
     parts.recorded()
     _tell([(each, closings[each.claimed.lease]) for each in ended if each.claimed.lease in kept])

@@ -17,6 +17,12 @@ LEASE_MARGIN_SECONDS = 5.0
 # Why the lane of an endpoint that is no longer configured is paused.
 REMOVED: Final = "removed"
 
+_AGAIN = """
+    state = 'waiting', closed_at = null,
+    due_at = case when state = 'waiting' then least(due_at, now()) else now() end,
+    attempts_made = case when state = 'waiting' then attempts_made else 0 end
+"""
+
 _LANE_COLUMNS = tuple(field.name for field in fields(Lane))
 
 
@@ -254,6 +260,67 @@ class Deliveries:
         kept = [closing for closing in ordered if closing.claimed.lease in numbers]
         await self._append_attempts(kept, [numbers[closing.claimed.lease] for closing in kept])
         return set(numbers)
+
+    async def put_oldest_first(self, endpoint: str) -> None:
+        """Have the delivery to an endpoint that has waited longest be the first that is due.
+
+        A lane that closes is probed with it. One that a probe has failed with falls in behind the
+        others, so that no single message that the ERP chokes on keeps a lane closed.
+        """
+        await self._connection.execute(
+            """
+            update deliveries set due_at = created_at
+             where state = 'waiting' and due_at > created_at
+               and id = (select id from deliveries
+                          where endpoint = %s and state = 'waiting' and closed_at is null
+                          order by created_at, id limit 1)
+            """,
+            [endpoint],
+        )
+
+    async def endpoint_of(self, delivery_id: str) -> str | None:
+        """Return where a delivery goes, None where there is no such one."""
+        cursor = await self._connection.execute(
+            "select endpoint from deliveries where id = %s", [delivery_id]
+        )
+        row = await cursor.fetchone()
+        return str(row[0]) if row else None
+
+    async def resend(self, delivery_id: str) -> str:
+        """Have a delivery go out at once, whatever became of it; return what it is about.
+
+        One that was closed begins its schedule anew; the numbers of its attempts go on. The
+        caller holds the lane, so that no attempt is closed meanwhile.
+        """
+        cursor = await self._connection.execute(
+            f"update deliveries set {_AGAIN} where id = %s returning subject_id",  # noqa: S608
+            [delivery_id],
+        )
+        row = await cursor.fetchone()
+        assert row is not None, "deliveries stay"
+        return str(row[0])
+
+    async def resend_all(self, endpoint: str, notification_ids: Sequence[str]) -> set[str]:
+        """Have closed deliveries to an endpoint go out again; return which notifications'.
+
+        What still waits is left as it is. The caller holds the lane, so nobody does so twice.
+        """
+        cursor = await self._connection.execute(
+            f"update deliveries set {_AGAIN}"  # noqa: S608 - constant
+            " where endpoint = %s and notification_id = any(%b) and state <> 'waiting'"
+            " returning notification_id",
+            [endpoint, list(notification_ids)],
+        )
+        return {row[0] for row in await cursor.fetchall()}
+
+    async def had(self, endpoint: str, notification_ids: Sequence[str]) -> set[str]:
+        """Return those of the notifications that have a delivery to an endpoint."""
+        cursor = await self._connection.execute(
+            "select notification_id from deliveries"
+            " where endpoint = %s and notification_id = any(%b)",
+            [endpoint, list(notification_ids)],
+        )
+        return {row[0] for row in await cursor.fetchall()}
 
     async def _append_attempts(self, closings: Sequence[Closing], numbers: Sequence[int]) -> None:
         await self._connection.execute(

@@ -59,6 +59,10 @@ class Outbox:
         )
         return await self._add_deliveries(rows)
 
+    async def add_late(self, rows: Sequence[NotificationRow]) -> int:
+        """Write deliveries of messages that are there, to endpoints that never had them."""
+        return await self._add_deliveries(rows)
+
     async def _add_deliveries(self, rows: Sequence[NotificationRow]) -> int:
         deliveries = [
             (new_id("dlv"), row.id, endpoint, row.type, row.subject_id, row.sequence, row.reference)

@@ -22,8 +22,10 @@ from service.web.api import (
     deliveries,
     endpoints,
     events,
+    interventions,
     orders,
     reconciles,
+    recover,
     requests,
 )
 from service.web.problems import Problem, problem_of, problem_response
@@ -37,6 +39,8 @@ API_ROUTES = [
     *changes.ROUTES,
     *events.ROUTES,
     *deliveries.ROUTES,
+    *recover.ROUTES,
+    *interventions.ROUTES,
     *accounts.ROUTES,
     *reconciles.ROUTES,
     *endpoints.ROUTES,

@@ -16,6 +16,7 @@ from service.domain.order import OrderStatus
 from service.domain.request import Kind
 from service.domain.status import Status
 from service.storage.views.deliveries import STATES
+from service.storage.views.interventions import DID
 from service.storage.views.reconciles import STATES as RECONCILE_STATES
 from service.web.api.changes import WAIT_SECONDS_MAX
 from service.web.api.query import LIMIT_DEFAULT, LIMIT_MAX
@@ -141,7 +142,10 @@ def _post(
         },
     }
     if body:
-        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": ref(body)}}}
+        operation["requestBody"] = {
+            "required": body != "Reason",
+            "content": {JSON: {"schema": ref(body)}},
+        }
     return operation
 
 
@@ -328,8 +332,20 @@ _PATHS: Final[dict[str, Schema]] = {
                 "kind": one_of(Kind),
                 "provider_id": FILTER,
                 "verdict": one_of(EventVerdict),
+                "since": TIME,
                 **PAGE,
             },
+        )
+    },
+    "/v1/events/{id}": {"get": _get("One event", ref("Event"), {}, in_path="id")},
+    "/v1/events/{id}/replay": {
+        "post": _post(
+            "Read what it names at its provider; what it said is not looked at (operator)",
+            {"200": "Read", "202": "The read goes on"},
+            "Event",
+            body="Reason",
+            query={"wait": _wait(SYNC_WAIT_SECONDS, SYNC_WAIT_SECONDS)},
+            in_path="id",
         )
     },
     "/v1/deliveries": {
@@ -339,14 +355,79 @@ _PATHS: Final[dict[str, Schema]] = {
             {
                 "endpoint": FILTER,
                 "state": one_of(STATES),
+                "type": FILTER,
                 "reference": FILTER,
                 "request_id": FILTER,
+                "since": TIME,
                 **PAGE,
             },
         )
     },
+    "/v1/deliveries/{id}": {"get": _get("One delivery", ref("Delivery"), {}, in_path="id")},
+    "/v1/deliveries/{id}/resend": {
+        "post": _post(
+            "Send it again at once, with the same id and bytes (operator)",
+            {"202": "On its way"},
+            "Delivery",
+            body="Reason",
+            in_path="id",
+        )
+    },
+    "/v1/recover": {
+        "get": _list("Recoveries, newest first", "Recovery", PAGE),
+        "post": _post(
+            "Send a window of notifications to one endpoint again (operator)",
+            {"202": "Begun, or gone on with", "200": "With dry_run: what it would send"},
+            "RecoveryOrPlan",
+            body="NewRecovery",
+        ),
+    },
+    "/v1/recover/{id}": {"get": _get("One recovery", ref("Recovery"), {}, in_path="id")},
+    "/v1/recover/{id}/stop": {
+        "post": _post(
+            "Put no more of it on its way (operator)",
+            {"200": "Stopped; the same POST /v1/recover goes on with it within a day"},
+            "Recovery",
+            body="Reason",
+            in_path="id",
+        )
+    },
+    "/v1/interventions": {
+        "get": _list(
+            "What persons did, and why; newest first",
+            "Intervention",
+            {"did": one_of(DID), "endpoint": FILTER, "since": TIME, **PAGE},
+        )
+    },
     "/v1/accounts": {"get": _list("Health of the accounts", "Account", {})},
     "/v1/endpoints": {"get": _list("Health of the endpoints", "Endpoint", {})},
+    "/v1/endpoints/{name}/pause": {
+        "post": _post(
+            "Send nothing until it is resumed (operator)",
+            {"200": "Paused"},
+            "Endpoint",
+            body="Reason",
+            in_path="name",
+        )
+    },
+    "/v1/endpoints/{name}/resume": {
+        "post": _post(
+            "Drain what waits, slowly at first (operator)",
+            {"200": "Resumed"},
+            "Endpoint",
+            body="Reason",
+            in_path="name",
+        )
+    },
+    "/v1/endpoints/{name}/test": {
+        "post": _post(
+            "Send one message of type endpoint.test, outside the feed (operator)",
+            {"200": "What it answered; ok is true for 2xx"},
+            "EndpointTest",
+            body="Reason",
+            in_path="name",
+        )
+    },
     "/v1/coverage": {"get": _list("What was looked through", "Coverage", {})},
     "/v1/reconcile": {
         "post": _post(

@@ -12,7 +12,9 @@ from service.domain.money import EXPONENTS
 from service.domain.order import OrderStatus
 from service.domain.request import Direction, Kind, LinkedBy, ObservedBy
 from service.domain.status import Status
+from service.storage.views import recoveries
 from service.storage.views.deliveries import STATES
+from service.storage.views.interventions import DID
 from service.storage.views.reconciles import STATES as RECONCILE_STATES
 
 Schema = dict[str, Any]
@@ -83,7 +85,7 @@ COUNTED_BY: Final[Schema] = thing({str(observed_by): COUNT for observed_by in Ob
 
 _ENTRIES: Final = (
     *("event", "observation", "transition", "notification", "attempt"),
-    *("acknowledgement", "link"),
+    *("acknowledgement", "link", "intervention", "recovered"),
 )
 
 _EXPECTED: Final[Schema] = thing({"amount": ref("Money"), "withdrawn": YES_OR_NO})
@@ -182,7 +184,8 @@ _OBJECTS: Final[dict[str, Schema]] = {
             "reason": nullable(TEXT),
             "request_id": nullable(TEXT),
             "body_sha256": SHA256,
-        }
+        },
+        {"replay": one_of(["finished", "pending"])},
     ),
     "Delivery": thing(
         {
@@ -203,6 +206,7 @@ _OBJECTS: Final[dict[str, Schema]] = {
     ),
     "Attempt": thing(
         {
+            "number": COUNT,
             "at": TIME,
             "outcome": TEXT,
             "status_code": nullable(WHOLE),
@@ -247,6 +251,56 @@ _OBJECTS: Final[dict[str, Schema]] = {
             "p95_ms": nullable(COUNT),
         }
     ),
+    "Intervention": thing(
+        {
+            "id": TEXT,
+            "at": TIME,
+            "did": one_of(DID),
+            "who": TEXT,
+            "reason": nullable(TEXT),
+            "endpoint": nullable(TEXT),
+            "subject_id": nullable(TEXT),
+            "about": nullable(TEXT),
+        }
+    ),
+    "EndpointTest": thing(
+        {
+            "endpoint": TEXT,
+            "notification_id": TEXT,
+            "at": TIME,
+            "ok": YES_OR_NO,
+            "outcome": TEXT,
+            "status_code": nullable(WHOLE),
+            "duration_ms": COUNT,
+            "excerpt": TEXT,
+        }
+    ),
+    "Recovery": thing(
+        {
+            "id": TEXT,
+            "endpoint": TEXT,
+            "state": one_of(recoveries.STATES),
+            "since": TIME,
+            "until": TIME,
+            **dict.fromkeys(("planned", "queued", "delivered", "dead", "superseded"), COUNT),
+            "started_at": TIME,
+            "finished_at": nullable(TIME),
+            "lane": TEXT,
+        }
+    ),
+    "RecoveryPlan": thing(
+        {
+            "endpoint": TEXT,
+            "since": TIME,
+            "until": TIME,
+            "planned": COUNT,
+            "by_type": ANYTHING,
+            "by_state": ANYTHING,
+            "seconds": NUMBER,
+            "lane": TEXT,
+        }
+    ),
+    "RecoveryOrPlan": {"anyOf": [ref("Recovery"), ref("RecoveryPlan")]},
     "Coverage": thing(
         {
             "account": TEXT,
@@ -298,6 +352,11 @@ _RECONCILES: Final[dict[str, Schema]] = {
 }
 
 _GIVEN: Final[dict[str, Schema]] = {
+    "Reason": given({}, {"reason": nullable(REFERENCE)}),
+    "NewRecovery": given(
+        {"endpoint": TEXT, "since": TEXT | {"examples": ["2026-11-20T14:31:02Z", "7d"]}},
+        {"until": nullable(TEXT), "dry_run": YES_OR_NO, "reason": nullable(REFERENCE)},
+    ),
     "RequestKey": given({"account": TEXT, "kind": one_of(Kind), "provider_id": PROVIDER_ID}),
     "NewRequest": given(
         {"account": TEXT, "kind": one_of(Kind), "provider_id": PROVIDER_ID},
@@ -334,11 +393,11 @@ _GIVEN: Final[dict[str, Schema]] = {
 _NOTIFICATIONS: Final[dict[str, Schema]] = {
     "Notification": thing(
         {
-            "type": TEXT | {"examples": ["payment_request.paid", "order.paid"]},
+            "type": TEXT | {"examples": ["payment_request.paid", "order.paid", "endpoint.test"]},
             "id": {"type": "string", "pattern": "^ntf_[0-9a-z]{26}$"},
             "timestamp": TIME,
             "schema": one_of(["1"]),
-            "data": {"anyOf": [ref("RequestNews"), ref("OrderNews")]},
+            "data": {"anyOf": [ref("RequestNews"), ref("OrderNews"), ref("Test")]},
         }
     ),
     "RequestNews": thing(
@@ -360,6 +419,7 @@ _NOTIFICATIONS: Final[dict[str, Schema]] = {
             "observed_by": one_of(ObservedBy),
         }
     ),
+    "Test": thing({"endpoint": TEXT}),
     "OrderNews": thing(
         {
             "reference": TEXT,

@@ -15,6 +15,7 @@ from service.domain.lane import (
     after_failure,
     after_success,
     may_send,
+    needs_a_person,
     paused,
     resumed,
 )
@@ -258,6 +259,28 @@ def test_a_lane_forgotten_while_draining_and_a_clock_set_back_do_no_harm() -> No
 @pytest.mark.parametrize(("state", "held"), [(s, s in (ON_HOLD, PROBING)) for s in LaneState])
 def test_a_lane_is_held_while_its_own_answers_close_it(state: LaneState, *, held: bool) -> None:
     assert lane(state).is_held is held
+
+
+def test_a_hold_is_unprobed_until_its_first_probe_comes_back() -> None:
+    held = lane(ON_HOLD)
+    probing = claimed(held, at=later(15))
+
+    assert held.is_unprobed
+    assert not probing.is_unprobed
+    assert not failed(probing, at=later(16)).is_unprobed
+    assert failed(after_success(probing, now=NOW), code="http_401", result="hold").is_unprobed
+
+
+@pytest.mark.parametrize("before", LaneState)
+def test_a_person_hears_when_it_closes_and_when_no_probe_will_open_it(before: LaneState) -> None:
+    start = lane(before)
+    refused = failed(start, code="http_401", result="hold")
+    gone = failed(start, code="gone", result="hold")
+
+    assert needs_a_person(start, refused) is (before in (OPEN, DRAINING))
+    assert needs_a_person(start, gone) is (before is not PAUSED)
+    assert not needs_a_person(gone, failed(gone, code="gone", result="hold"))
+    assert not needs_a_person(refused, after_success(refused, now=NOW))
 
 
 @pytest.mark.parametrize("state", LaneState)

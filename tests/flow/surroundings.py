@@ -17,6 +17,7 @@ from service.flow.deliver import DeliverParts
 from service.settings import Endpoint, Rate, Secret
 from service.storage.database import Pool
 from service.storage.deliveries import Deliveries
+from service.storage.recoveries import Recoveries
 from service.storage.unit_of_work import unit_of_work
 from service.wire import Wire
 from tests.storage.rows import insert_delivery, insert_notification, insert_transition
@@ -154,6 +155,19 @@ async def put(pool: Pool, subject: str, sequence: int = 1, *, to: str = "erp", *
     ordinary = {"endpoint": to, "subject_id": subject, "sequence": sequence, "due_at": LONG_AGO}
     await insert_delivery(pool, notification, **ordinary | row)
     return notification
+
+
+async def arrived(pool: Pool, notification_id: str) -> str:
+    """Have a notification go out as the outbox has it, and arrive; return the delivery's id."""
+    async with unit_of_work(pool) as work:
+        messages = await Recoveries(work.connection).messages([notification_id], endpoint="erp")
+        await work.outbox.add_late(messages)
+        await work.connection.execute(
+            "update deliveries set state = 'delivered', closed_at = now()"
+            " where notification_id = %s",
+            [notification_id],
+        )
+    return str((await delivery(pool, notification_id))["id"])
 
 
 async def delivery(pool: Pool, notification_id: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
+from structlog.testing import capture_logs
 
 from service.embedded import Urls
 from service.flow.deliver import DeliverParts, deliver_due
@@ -34,6 +35,7 @@ from tests.flow.surroundings import (
     put,
     sending,
 )
+from tests.storage.rows import AT
 
 JITTER_SHARE = 0.2
 
@@ -225,6 +227,31 @@ async def test_410_holds_the_endpoint_until_an_operator_says_so(
     assert len(erp.arrivals) == 1
 
 
+@pytest.mark.parametrize(
+    ("statuses", "told"),
+    [
+        ([422], [("notification.given_up", "http_422")]),
+        ([401], [("endpoint.held", "http_401")]),
+        ([410], [("endpoint.held", "gone")]),
+        ([403, 403], [("endpoint.held", "http_403")]),
+        ([401, 410], [("endpoint.held", "http_401"), ("endpoint.held", "gone")]),
+        ([503, 429], []),
+    ],
+)
+async def test_a_person_hears_of_a_dead_letter_and_of_a_closed_lane_once(
+    parts: DeliverParts, erp: Erp, statuses: list[int], told: list[tuple[str, str]]
+) -> None:
+    await put(parts.pool, "prq_1")
+    erp.answering = answers(*statuses)
+
+    with capture_logs() as logs:
+        for _ in statuses:
+            await drain_again(parts)
+
+    errors = [each for each in logs if each["log_level"] == "error"]
+    assert [(each["event"], each.get("reason", each.get("outcome"))) for each in errors] == told
+
+
 async def test_any_other_4xx_is_a_dead_letter_with_its_answer(pool: Pool, erp: Erp) -> None:
     statuses = [400, 404, 409, 422, 499]
     answered = await answered_with(pool, erp, *statuses)
@@ -368,6 +395,42 @@ async def test_a_probe_goes_even_before_its_deliverys_time(parts: DeliverParts, 
 
     assert await drain(parts) == 1
     assert (await lane(parts.pool))["state"] == "open"
+
+
+@pytest.mark.parametrize("concurrency", [1, 10])
+async def test_a_hold_is_probed_with_the_oldest_first_and_then_with_one_after_the_other(
+    pool: Pool, erp: Erp, concurrency: int
+) -> None:
+    async with sending(pool, endpoint(erp, concurrency=concurrency)) as parts:
+        for number in range(6):
+            at = AT + timedelta(seconds=number)
+            await put(pool, f"prq_{number}", created_at=at, due_at=at)
+        erp.answering = answers(503)
+        await drain(parts)
+        assert (await lane(pool))["state"] == "on_hold"
+        erp.arrivals.clear()
+
+        for _ in range(6):
+            await drain_again(parts)
+
+    assert erp.places[0] == ("prq_0", 1)
+    assert len(set(erp.places)) == len(erp.places) == 6
+
+
+async def test_a_message_that_the_erp_chokes_on_does_not_keep_the_lane_closed(
+    parts: DeliverParts, erp: Erp
+) -> None:
+    async def chokes_on_one(arrival: Arrival) -> Answer:
+        return 500 if arrival.place == ("prq_0", 1) else 204
+
+    choked, sent = await held_lane(parts, erp, "prq_0", "prq_1")
+    erp.answering = chokes_on_one
+    for _ in range(2):
+        await drain_again(parts)
+
+    assert (await lane(parts.pool))["state"] == "draining"
+    assert (await delivery(parts.pool, sent))["state"] == "delivered"
+    assert (await delivery(parts.pool, choked))["state"] == "waiting"
 
 
 async def test_a_probe_that_fails_doubles_the_wait_and_counts_no_try(

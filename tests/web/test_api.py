@@ -22,6 +22,8 @@ READS = [
     "/v1/accounts",
     "/v1/endpoints",
     "/v1/coverage",
+    "/v1/recover",
+    "/v1/interventions",
 ]
 
 

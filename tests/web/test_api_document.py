@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from service.runtime import Runtime
+from service.storage.identifiers import first_id
 from service.web.app import API_ROUTES
 from service.web.openapi import document
 from tests.storage.rows import (
@@ -23,6 +24,13 @@ from tests.storage.rows import (
 # Described as text, or tested elsewhere against what is sent.
 NOT_OBJECTS = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/changes"}
 REQUEST_ID = "prq_" + "1" * 26
+IDS = {
+    "requests": REQUEST_ID,
+    "deliveries": "dlv_" + "1" * 26,
+    "events": first_id("evt", AT),
+    "recover": "rcv_" + "1" * 26,
+    "reconciles": "1",
+}
 
 
 def misfits(value: object, schema: Mapping[str, Any], at: str = "$") -> Iterator[str]:
@@ -61,12 +69,19 @@ async def fill(runtime: Runtime) -> None:
     await insert_request(pool, "a", id=REQUEST_ID, order_id=order, reference="INV-1")
     await insert_transition(pool, REQUEST_ID, 1)
     notification = await insert_notification(pool, REQUEST_ID, 1)
-    delivery = await insert_delivery(pool, notification, subject_id=REQUEST_ID)
+    delivery = await insert_delivery(
+        pool, notification, id=IDS["deliveries"], subject_id=REQUEST_ID
+    )
     await insert(
         pool, "attempts", delivery_id=delivery, number=1, at=AT, outcome="delivered",
         status_code=204, duration_ms=12,
     )  # fmt: skip
-    await insert_event(pool, "1", "a")
+    await insert_event(pool, "1", "a", id=IDS["events"])
+    await insert(pool, "interventions", id="ivn_1", did="pause", who="api:ops", endpoint="erp")
+    await insert(
+        pool, "recoveries", id=IDS["recover"], endpoint="erp", asked="1h", since=AT,
+        until=AT + timedelta(hours=1), planned=1, after_serial=0, last_serial=1,
+    )  # fmt: skip
     await insert(pool, "windows", account="ginger-nl", since=AT, until=AT, found=1)
     await insert(
         pool, "reconciles", account="ginger-nl", asked="7d", dry_run=False,
@@ -99,8 +114,8 @@ async def test_answers_are_as_the_document_describes_them(
 
     for path in reads.keys() - NOT_OBJECTS:
         schema = reads[path]["responses"]["200"]["content"]["application/json"]["schema"]
-        one_id = "1" if path.startswith("/v1/reconciles") else REQUEST_ID
-        answer = (await api.get(path.format(reference="INV-1", id=one_id))).json()
+        id_ = IDS.get(path.split("/")[2])
+        answer = (await api.get(path.format(reference="INV-1", id=id_))).json()
 
         assert answer.get("data", [answer]), f"there is one of everything at {path}"
         assert list(misfits(answer, schema)) == [], path

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ import redis
 
 from service.embedded import Urls
 from service.flow.intervene import have_reconciled
+from service.flow.recover import begin
 from service.nudge import DELIVER, QUEUES, RECONCILE, SWEEP, SYNC, Bell
 from service.runtime import Runtime, connect_accounts, introduce, utc_now
 from service.settings import parse
+from service.storage.recoveries import Window
 from service.storage.unit_of_work import connected
 from tests.flow.surroundings import (
     PATIENCE_SECONDS,
@@ -23,6 +26,7 @@ from tests.flow.surroundings import (
     eventually,
     put,
 )
+from tests.storage.rows import AT
 from workers.beat import Beat
 
 NEVER_SECONDS = 3600.0
@@ -236,3 +240,18 @@ async def test_beat_keeps_tomorrows_partitions_and_places_notifications_in_the_f
     async with connected(runtime.pool) as connection:
         row = await (await connection.execute("select to_regclass(%s)::text", [today])).fetchone()
     assert row == (today,)
+
+
+async def test_beat_feeds_a_recovery_that_nobody_watches(without_redis: Runtime, erp: Erp) -> None:
+    pool, hour = without_redis.pool, timedelta(hours=1)
+    for number in range(3):
+        await put(pool, f"prq_{number}", state="delivered", closed_at=AT)
+    window = Window("all", AT - hour, AT + hour)
+    await begin(pool, without_redis.endpoints["erp"], window, who="api:ops")
+
+    async with beating(without_redis, silence_seconds=0):
+        await eventually(
+            lambda: there_is(without_redis, "recoveries where finished_at > '-infinity'")
+        )
+
+    assert len(set(erp.ids)) == len(erp.ids) == 3

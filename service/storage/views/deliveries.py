@@ -3,12 +3,14 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from psycopg import sql
 from psycopg.rows import DictRow
 
 from service.domain.notification import time_text
 from service.storage.database import Pool
+from service.storage.identifiers import first_id
 from service.storage.views.reading import (
     Json,
     Page,
@@ -29,6 +31,15 @@ class DeliveryFilter:
     state: str | None = None
     reference: str | None = None
     request_id: str | None = None
+    type: str | None = None
+    since: datetime | None = None
+    id: str | None = None
+
+
+async def find_delivery(pool: Pool, delivery_id: str) -> Json | None:
+    """Return the delivery with this id and its attempts, or None."""
+    found = await list_deliveries(pool, DeliveryFilter(id=delivery_id), after=None, limit=1)
+    return found.items[0] if found.items else None
 
 
 async def list_deliveries(
@@ -40,6 +51,10 @@ async def list_deliveries(
         ("d.state = %s", chosen.state),
         ("d.reference = %s", chosen.reference),
         ("d.subject_id = %s", chosen.request_id),
+        ("d.type = %s", chosen.type),
+        ("d.created_at >= %s", chosen.since),
+        ("d.id >= %s", _first_since(chosen.since)),
+        ("d.id = %s", chosen.id),
         ("d.id < %s", after.id if after else None),
     )
     query = sql.SQL(
@@ -89,8 +104,13 @@ def _show(row: DictRow, attempts: Sequence[Json]) -> Json:
         "order_id": None if of_request else row["subject_id"],
         "sequence": row["sequence"],
         "state": row["state"],
-        "attempts": list(attempts),
+        "attempts": [{"number": number, **one} for number, one in enumerate(attempts, start=1)],
         "next_at": time_text(row["due_at"]) if row["state"] == "waiting" else None,
         "created_at": time_text(row["created_at"]),
         "closed_at": time_text(row["closed_at"]),
     }
+
+
+def _first_since(since: datetime | None) -> str | None:
+    """Return where in the order of ids to end: an hour early, whatever clocks made them."""
+    return first_id("dlv", since - timedelta(hours=1)) if since else None

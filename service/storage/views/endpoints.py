@@ -23,14 +23,25 @@ _ENDPOINTS = """
                            percentile_disc(0.95) within group (order by duration_ms) as p95_ms
                       from attempts join deliveries on deliveries.id = delivery_id
                      where endpoint = name and at > now() - interval '24 hours') as tried
+     where %(name)s::text is null or name = %(name)s
      order by name
 """
 
 
+async def find_endpoint(pool: Pool, name: str) -> Json | None:
+    """Return the health of one endpoint, or None."""
+    found = await _read(pool, name)
+    return found[0] if found else None
+
+
 async def list_endpoints(pool: Pool) -> list[Json]:
     """Return the health of all endpoints, by name; p95_ms is null without an attempt in 24 h."""
+    return await _read(pool, None)
+
+
+async def _read(pool: Pool, name: str | None) -> list[Json]:
     async with reading(pool) as cursor:
-        await cursor.execute(_ENDPOINTS)
+        await cursor.execute(_ENDPOINTS, {"name": name})
         return [_show(row) for row in await cursor.fetchall()]
 
 

@@ -1,12 +1,15 @@
 """The inbox as the API shows it; bodies stay where they are."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from psycopg import sql
 from psycopg.rows import DictRow
 
 from service.domain.notification import time_text
 from service.storage.database import Pool
+from service.storage.event_rows import DAYS_AHEAD, DAYS_BACK
+from service.storage.identifiers import time_in
 from service.storage.views.reading import (
     Json,
     Page,
@@ -26,6 +29,44 @@ class EventFilter:
     kind: str | None = None
     provider_id: str | None = None
     verdict: str | None = None
+    since: datetime | None = None
+
+
+_SELECT = sql.SQL(
+    """
+    select id, account, kind, provider_id, event_id, received_at, verdict, reason,
+           body_sha256, day::timestamp at time zone 'utc' as day_at,
+           coalesce(
+               (select requests.id from requests
+                 where (requests.account, requests.kind, requests.provider_id)
+                       = (events.account, events.kind, events.provider_id)),
+               (select related.request_id from related
+                 where (related.account, related.kind, related.provider_id)
+                       = (events.account, events.kind, events.provider_id))
+           ) as request_id
+      from events
+    """
+)
+
+
+async def find_event(pool: Pool, event_id: str) -> Json | None:
+    """Return the event with this id, or None.
+
+    Its id tells when it came, and so which days it may lie in: no other is looked through.
+    """
+    received_at = time_in(event_id)
+    if received_at is None:
+        return None
+    spare = timedelta(days=1)  # The id and received_at were taken at two moments.
+    first = (received_at - DAYS_BACK - spare).date()
+    length = (DAYS_BACK + DAYS_AHEAD + 2 * spare).days
+    days = [first + timedelta(days=number) for number in range(length + 1)]
+    async with reading(pool) as cursor:
+        await cursor.execute(
+            _SELECT + sql.SQL("where day = any(%s::date[]) and id = %s"), [days, event_id]
+        )
+        row = await cursor.fetchone()
+    return _show(row) if row else None
 
 
 async def list_events(
@@ -37,23 +78,10 @@ async def list_events(
         ("kind = %s", chosen.kind),
         ("provider_id = %s", chosen.provider_id),
         ("verdict = %s", chosen.verdict),
+        ("received_at >= %s", chosen.since),
         beyond("(day, id) < ((%s at time zone 'utc')::date, %s)", after),
     )
-    query = sql.SQL(
-        """
-        select id, account, kind, provider_id, event_id, received_at, verdict, reason,
-               body_sha256, day::timestamp at time zone 'utc' as day_at,
-               coalesce(
-                   (select requests.id from requests
-                     where (requests.account, requests.kind, requests.provider_id)
-                           = (events.account, events.kind, events.provider_id)),
-                   (select related.request_id from related
-                     where (related.account, related.kind, related.provider_id)
-                           = (events.account, events.kind, events.provider_id))
-               ) as request_id
-          from events {where} order by day desc, id desc limit %s
-        """
-    ).format(where=where)
+    query = _SELECT + sql.SQL("{where} order by day desc, id desc limit %s").format(where=where)
     async with reading(pool) as cursor:
         await cursor.execute(query, [*values, limit + 1])
         rows = await cursor.fetchall()

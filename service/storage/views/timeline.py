@@ -41,6 +41,18 @@ _ENTRIES = """
                    'body_sha256', encode(sha256(body), 'hex'))
           from notifications where subject_id = %(request)s
         union all
+        select at, '0' || id, 'intervention', null, jsonb_build_object(
+                   'id', id, 'did', did, 'who', who, 'reason', reason, 'endpoint', endpoint,
+                   'about', about)
+          from interventions where subject_id = %(request)s
+        union all
+        select queued_at, '4' || recovery || ':' || notification_id, 'recovered', null,
+               jsonb_build_object(
+                   'recovery', recovery, 'endpoint', endpoint,
+                   'notification_id', notification_id)
+          from recovered join recoveries on recoveries.id = recovery
+         where notification_id in (select id from notifications where subject_id = %(request)s)
+        union all
         select attempts.at, '5' || delivery_id || ':' || number, 'attempt', null,
                jsonb_build_object(
                    'delivery_id', delivery_id, 'endpoint', endpoint, 'sequence', sequence,
@@ -66,9 +78,9 @@ BEGINNING = Position(datetime.min.replace(tzinfo=UTC), "")
 async def list_timeline(pool: Pool, request_id: str, *, after: Position | None, limit: int) -> Page:
     """Return a page of what happened to a request, oldest first.
 
-    Each entry has at, what (event, observation, transition, notification, attempt, or a person's
-    acknowledgement or link) and what belongs to it. Of bodies and answers only the SHA-256 is
-    shown.
+    Each entry has at, what (event, observation, transition, notification, attempt, a person's
+    acknowledgement, link or other intervention, or recovered: sent again in a recovery) and what
+    belongs to it. Of bodies and answers only the SHA-256 is shown.
     """
     start = after or BEGINNING
     values = {"request": request_id, "at": start.at, "id": start.id, "limit": limit + 1}

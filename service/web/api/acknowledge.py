@@ -4,10 +4,10 @@ from starlette.requests import Request
 
 from service.flow.acknowledge import Acknowledgement
 from service.runtime import utc_now
+from service.web.api.acts import REASON_CHARACTERS_MAX, who_in
 from service.web.api.fields import body_fields
 
 CODE_CHARACTERS_MAX = 64
-REASON_CHARACTERS_MAX = 200
 
 
 def acknowledgement_in(request: Request, body: bytes) -> Acknowledgement:
@@ -17,8 +17,3 @@ def acknowledgement_in(request: Request, body: bytes) -> Acknowledgement:
     reason = fields.text("reason", characters_max=REASON_CHARACTERS_MAX)
     fields.end()
     return Acknowledgement(code, reason, who_in(request), utc_now())
-
-
-def who_in(request: Request) -> str:
-    """Return who acts, as it is written down."""
-    return f"api:{request.user.name}"

@@ -17,7 +17,8 @@ from service.providers import ChecksOrders
 from service.runtime import Runtime, utc_now
 from service.storage.database import Pool
 from service.storage.views.orders import OrderFilter, find_order, list_orders
-from service.web.api.acknowledge import acknowledgement_in, who_in
+from service.web.api.acknowledge import acknowledgement_in
+from service.web.api.acts import who_in
 from service.web.api.answers import json_response, page_response
 from service.web.api.fields import Fields, body_fields, is_printable
 from service.web.api.query import Query

@@ -18,7 +18,8 @@ from service.storage.views.past import find_past
 from service.storage.views.reading import Json
 from service.storage.views.requests import RequestFilter, find_request, list_requests
 from service.storage.views.timeline import list_timeline
-from service.web.api.acknowledge import REASON_CHARACTERS_MAX, acknowledgement_in, who_in
+from service.web.api.acknowledge import acknowledgement_in
+from service.web.api.acts import take_reason, who_in
 from service.web.api.answers import json_response, page_response
 from service.web.api.fields import Fields, body_fields
 from service.web.api.query import Query
@@ -124,7 +125,7 @@ async def link(request: Request, body: bytes) -> Response:
     request_id = _id_in(request)
     fields = body_fields(body)
     reference = fields.text("reference", characters_max=REFERENCE_CHARACTERS_MAX)
-    reason = fields.optional_text("reason", characters_max=REASON_CHARACTERS_MAX)
+    reason = take_reason(fields)
     fields.end()
     await link_request(
         here.pool,

@@ -1,0 +1,175 @@
+"""`settled events`: what providers called us about; look at them, or process one again."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from service.cli.acting import load_to_act, reason_option, rung, say_dry, who
+from service.cli.configuration import config_option, load_settings, say_where
+from service.cli.database import with_pool
+from service.cli.exits import ProblemFound
+from service.cli.output import Json, as_text, show_fields, show_object, show_objects, show_table
+from service.cli.reconcile import moment_in
+from service.domain.event import EventVerdict
+from service.errors import Conflict, NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from service.storage.database import Pool
+
+LIMIT_DEFAULT = 50
+LIMIT_MAX = 500
+
+WAIT_SECONDS = 15
+WAIT_SECONDS_MAX = 300
+
+COLUMNS = (
+    *("id", "account", "kind", "provider_id", "received_at", "verdict", "reason", "request_id"),
+)
+
+
+@click.group()
+def events() -> None:
+    """Look at events, or process one again.
+
+    Example: settled events list --verdict parked
+    """
+
+
+@events.command("list")
+@config_option
+@click.option("--account", help="Only events of this account.")
+@click.option("--verdict", type=click.Choice([str(verdict) for verdict in EventVerdict]))
+@click.option("--provider-id", help="Only about this identifier at the provider.")
+@click.option("--since", help="Received since then: so long ago, or an RFC 3339 time.")
+@click.option(
+    "--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT_DEFAULT, show_default=True
+)
+@click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object per line.")
+def list_all(
+    config: Path | None,
+    account: str | None,
+    verdict: str | None,
+    provider_id: str | None,
+    since: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List events, the newest first.
+
+    Example: settled events list --account ginger-nl --since 1h
+    """
+    from service.storage.views.events import EventFilter, list_events
+
+    chosen = EventFilter(
+        account=account,
+        verdict=verdict,
+        provider_id=provider_id,
+        since=moment_in(since, option="--since", now=datetime.now(UTC))[0] if since else None,
+    )
+    configuration = load_settings(config)
+    say_where(configuration)
+    page = with_pool(configuration, lambda pool: list_events(pool, chosen, after=None, limit=limit))
+    if as_json:
+        show_objects(page.items)
+    else:
+        show_table(COLUMNS, [[as_text(event[name]) for name in COLUMNS] for event in page.items])
+    if page.after is not None:
+        click.echo(f"there are more than {limit}; --limit shows up to {LIMIT_MAX}", err=True)
+
+
+@events.command()
+@config_option
+@click.argument("event_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
+def show(config: Path | None, event_id: str, as_json: bool) -> None:
+    """Show the event with our id ID (evt_...); exit 5 if there is none.
+
+    Example: settled events show evt_01m9x0c5n8qk4v7t2w6y3z1a0b
+    """
+    configuration = load_settings(config)
+    say_where(configuration)
+    show_event(with_pool(configuration, lambda pool: find(pool, event_id)), as_json=as_json)
+
+
+@events.command()
+@config_option
+@click.argument("event_id", metavar="ID")
+@reason_option
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=click.IntRange(0, WAIT_SECONDS_MAX),
+    default=WAIT_SECONDS,
+    show_default=True,
+    help="Seconds to wait for the read.",
+)
+@click.option("--dry-run", is_flag=True, help="Show the event; read nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
+def replay(
+    config: Path | None,
+    event_id: str,
+    reason: str | None,
+    wait_seconds: int,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Process the event ID again: a worker reads now what it names at its provider.
+
+    What the event said is not looked at, so an old one does no harm, and a parked one is read as
+    well. Exit 4 when no read has finished in time (it stays due), 6 for an event about no
+    request, 5 if there is no such event.
+
+    Example: settled events replay evt_01m9x0c5n8qk4v7t2w6y3z1a0b
+    """
+    from service.flow import intervene
+    from service.nudge import SYNC
+    from service.runtime import connect_accounts
+
+    configuration = load_to_act(config)
+    accounts = connect_accounts(configuration)
+    with rung(configuration, SYNC) as wake:
+
+        async def replay_and_find(pool: "Pool") -> tuple[bool, Json]:
+            finished = dry_run or await intervene.replay(
+                pool,
+                event_id=event_id,
+                accounts=accounts,
+                wake=wake,
+                wait_seconds=wait_seconds,
+                who=who(),
+                reason=reason,
+            )
+            return finished, await find(pool, event_id)
+
+        try:
+            finished, event = with_pool(configuration, replay_and_find)
+        except Conflict as error:
+            raise ProblemFound(str(error)) from error
+    if dry_run:
+        say_dry(f"{event['provider_id'] or 'nothing'} would be read at {event['account']}")
+    show_event(event, as_json=as_json)
+    if not finished:
+        raise Unavailable(
+            f"no read for {event_id} finished within {wait_seconds} s; it stays due."
+            " Is a worker running, and does the provider answer?"
+        )
+
+
+async def find(pool: "Pool", event_id: str) -> Json:
+    """Return the event with this id. Raises NotFound."""
+    from service.storage.views.events import find_event
+
+    found = await find_event(pool, event_id)
+    if found is None:
+        raise NotFound(f"no event {event_id!r}, or it is older than what is kept")
+    return found
+
+
+def show_event(event: Json, *, as_json: bool) -> None:
+    """Print an event: for a program, or a field on each line for a person."""
+    if as_json:
+        show_object(event)
+    else:
+        show_fields(event)
