@@ -137,6 +137,7 @@ class Beat:
                 connection,
                 today=utc_now().date(),
                 raw_bodies=self._runtime.settings.privacy.raw_bodies,
+                facts=self._runtime.settings.privacy.facts,
             )
             await forget_answers(connection)
         self._house_at = time.monotonic() + HOUSE_SECONDS

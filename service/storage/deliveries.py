@@ -32,6 +32,7 @@ class ClaimedDelivery:
     sequence: int
     attempts_made: int
     lease_no: int
+    notified_at: datetime
     body: bytes
 
     @property
@@ -105,12 +106,12 @@ class Deliveries:
             select name from endpoints as e
              where configured and state <> 'paused'
                and (state in ('open', 'draining') or probe_at <= now())
-               and (select true from deliveries as d
+               and (select true from deliveries_waiting as d
                      where d.endpoint = e.name and d.closed_at is null
                        and (d.due_at <= now() or e.state in ('on_hold', 'probing'))
                        and d.leased_until <= now()
                        and d.sequence = (
-                           select min(first.sequence) from deliveries as first
+                           select min(first.sequence) from deliveries_waiting as first
                             where first.endpoint = d.endpoint
                               and first.subject_id = d.subject_id
                               and first.state = 'waiting')
@@ -156,7 +157,7 @@ class Deliveries:
     async def under_way(self, endpoint: str) -> int:
         """Return how many deliveries to an endpoint are leased, over all workers."""
         cursor = await self._connection.execute(
-            "select count(*) from deliveries"
+            "select count(*) from deliveries_waiting"
             " where endpoint = %s and closed_at is null and leased_until > now()",
             [endpoint],
         )
@@ -166,7 +167,7 @@ class Deliveries:
     async def waiting(self, endpoint: str) -> int:
         """Return how many deliveries to an endpoint wait, counting no further than 1,000."""
         cursor = await self._connection.execute(
-            "select count(*) from (select from deliveries"
+            "select count(*) from (select from deliveries_waiting"
             " where endpoint = %s and closed_at is null limit 1000) as counted",
             [endpoint],
         )
@@ -184,25 +185,26 @@ class Deliveries:
             await cursor.execute(
                 """
                 with heads as materialized (
-                    select d.id from deliveries as d
+                    select d.id from deliveries_waiting as d
                      where d.endpoint = %(endpoint)s and d.closed_at is null
                        and (d.due_at <= now() or %(any)s) and d.leased_until <= now()
                        and d.sequence = (
-                           select min(first.sequence) from deliveries as first
+                           select min(first.sequence) from deliveries_waiting as first
                             where first.endpoint = d.endpoint
                               and first.subject_id = d.subject_id
                               and first.state = 'waiting')
                      order by d.due_at limit %(limit)s
                        for update of d skip locked
                 )
-                update deliveries as d
+                update deliveries_waiting as d
                    set leased_until = clock_timestamp() + make_interval(secs => %(lease)s),
                        lease_no = d.lease_no + 1
-                  from heads join deliveries as h using (id)
-                  join notifications as n on n.id = h.notification_id
+                  from heads join deliveries_waiting as h using (id)
+                  join notifications as n
+                       on (n.id, n.created_at) = (h.notification_id, h.notified_at)
                  where d.id = heads.id
                 returning d.id, d.notification_id, d.endpoint, d.type, d.subject_id, d.sequence,
-                          d.attempts_made, d.lease_no, n.body
+                          d.attempts_made, d.lease_no, d.notified_at, n.body
                 """,
                 {
                     "endpoint": endpoint,
@@ -228,8 +230,8 @@ class Deliveries:
                     as b (id, lease_no, state, counts, wait_seconds)
             ), ours as materialized (
                 select d.id, back.state, back.counts, back.wait_seconds
-                  from deliveries as d join back using (id, lease_no)
-                 where d.state = 'waiting' and d.leased_until > '-infinity'
+                  from deliveries_waiting as d join back using (id, lease_no)
+                 where d.leased_until > '-infinity'
                  order by d.id for update of d
             )
             update deliveries as d
@@ -239,7 +241,7 @@ class Deliveries:
                    due_at = case when ours.state = 'waiting'
                        then now() + make_interval(secs => ours.wait_seconds) else d.due_at end,
                    closed_at = case when ours.state = 'waiting' then null else now() end
-              from ours where d.id = ours.id
+              from ours where d.id = ours.id and d.state = 'waiting'
             returning d.id, d.lease_no, d.tries
             """,
             {
@@ -259,9 +261,9 @@ class Deliveries:
         await self._connection.execute(
             """
             insert into attempts (delivery_id, number, at, outcome, status_code, duration_ms,
-                                  excerpt)
+                                  excerpt, notified_at)
             select * from unnest(%b::text[], %b::integer[], %b::timestamptz[], %b::text[],
-                                 %b::integer[], %b::integer[], %b::text[])
+                                 %b::integer[], %b::integer[], %b::text[], %b::timestamptz[])
             """,
             [
                 [closing.claimed.id for closing in closings],
@@ -271,6 +273,7 @@ class Deliveries:
                 [closing.status_code for closing in closings],
                 [closing.duration_ms for closing in closings],
                 [closing.excerpt for closing in closings],
+                [closing.claimed.notified_at for closing in closings],
             ],
         )
 

@@ -120,7 +120,8 @@ class Windows:
         They come in the order of the list, each once.
         An id that only a webhook has named so far, or that was not found, is news as well: the
         provider's own list vouches for it, so it need not wait among ids that anybody can send.
-        Where the list is one of events, an item is news unless that event reached us. A version
+        Where the list is one of events, an item is news unless that event reached us, as far as
+        events come again: its day is at most 35 ago. A version
         from a time to come orders nothing, here as in `without_future_version`.
         """
         cursor = await self._connection.execute(
@@ -135,7 +136,8 @@ class Windows:
                            and r.provider_id = listed.provider_id
              where (listed.event_id is not null and not exists (
                        select from events as e
-                        where e.account = %(account)s and e.event_id = listed.event_id))
+                        where e.account = %(account)s and e.event_id = listed.event_id
+                          and e.day >= current_date - 36))
                 or (listed.event_id is null and due.account is null)
                 or (listed.version > r.version
                     and listed.version <= extract(epoch from now() + interval '1 day') * 1000000)

@@ -48,7 +48,7 @@ REFUSALS_OF_POST: Final = {
     "422": "This Idempotency-Key was used for another call",
 }
 NOT_FOUND: Final = {"404": "No such thing"}
-GONE: Final = {"410": "The cursor is older than what is kept; detail says how to start again"}
+GONE: Final = {"410": "Changes behind this cursor are no longer kept; begin again with `oldest`"}
 
 
 async def openapi(_request: Request) -> Response:

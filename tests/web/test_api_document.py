@@ -63,6 +63,7 @@ async def fill(runtime: Runtime) -> None:
     delivery = await insert_delivery(pool, notification, subject_id=REQUEST_ID)
     await insert(
         pool, "attempts", delivery_id=delivery, number=1, at=AT, outcome="delivered",
+        notified_at=AT,
         status_code=204, duration_ms=12,
     )  # fmt: skip
     await insert_event(pool, "1", "a")

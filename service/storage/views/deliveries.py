@@ -45,15 +45,17 @@ async def list_deliveries(
     query = sql.SQL(
         """
         select d.id, d.notification_id, d.endpoint, d.type, d.reference, d.subject_id,
-               d.sequence, d.state, d.due_at, d.created_at, d.closed_at, n.subject
-          from deliveries as d join notifications as n on n.id = d.notification_id
+               d.sequence, d.state, d.due_at, d.created_at, d.closed_at, d.notified_at,
+               n.subject
+          from deliveries as d
+          join notifications as n on (n.id, n.created_at) = (d.notification_id, d.notified_at)
          {where} order by d.id desc limit %s
         """
     ).format(where=where)
     async with reading(pool) as cursor:
         await cursor.execute(query, [*values, limit + 1])
         rows = await cursor.fetchall()
-    attempts = await _attempts(pool, [row["id"] for row in rows[:limit]])
+    attempts = await _attempts(pool, rows[:limit])
     return page_of(
         rows,
         limit,
@@ -62,14 +64,20 @@ async def list_deliveries(
     )
 
 
-async def _attempts(pool: Pool, delivery_ids: Sequence[str]) -> Mapping[str, list[Json]]:
+async def _attempts(pool: Pool, deliveries: Sequence[DictRow]) -> Mapping[str, list[Json]]:
     async with reading(pool) as cursor:
         await cursor.execute(
             """
             select delivery_id, at, outcome, status_code, duration_ms, excerpt
-              from attempts where delivery_id = any(%b) order by delivery_id, number
+              from attempts join unnest(%b::text[], %b::timestamptz[])
+                                 as d (id, notified_at)
+                   on (d.id, d.notified_at) = (delivery_id, attempts.notified_at)
+             order by delivery_id, number
             """,
-            [list(delivery_ids)],
+            [
+                [delivery["id"] for delivery in deliveries],
+                [delivery["notified_at"] for delivery in deliveries],
+            ],
         )
         attempts: dict[str, list[Json]] = defaultdict(list)
         for row in await cursor.fetchall():

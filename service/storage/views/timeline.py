@@ -43,12 +43,13 @@ _ENTRIES = """
         union all
         select attempts.at, '5' || delivery_id || ':' || number, 'attempt', null,
                jsonb_build_object(
-                   'delivery_id', delivery_id, 'endpoint', endpoint, 'sequence', sequence,
+                   'delivery_id', delivery_id, 'endpoint', endpoint, 'sequence', d.sequence,
                    'number', number, 'outcome', outcome, 'status_code', status_code,
                    'duration_ms', duration_ms)
-          from attempts
-          join deliveries on deliveries.id = delivery_id
-         where notification_id in (select id from notifications where subject_id = %(request)s)
+          from notifications as n
+          join deliveries as d on (d.notification_id, d.notified_at) = (n.id, n.created_at)
+          join attempts on (attempts.delivery_id, attempts.notified_at) = (d.id, d.notified_at)
+         where n.subject_id = %(request)s
     )
     select * from entries
      where (at, id) > (%(at)s, %(id)s)
