@@ -1,14 +1,14 @@
-"""The rows of an evidence pack: all that is kept of one request, as of one moment."""
+"""The rows of an evidence pack: all that is kept of one request and its order, as of one moment."""
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, LiteralString
 
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 
-from service.domain.evidence import FORMAT, Raw
+from service.domain.evidence_story import FORMAT, Raw
 from service.domain.notification import time_text
 from service.storage.database import Pool
 from service.storage.views.reading import Json, reading
@@ -19,15 +19,19 @@ _REQUEST = """
       from requests where id = %(request)s
 """
 
-# A call's body lies with its first event only, found by what all its events share; that event may
-# be of an older day, and past its retention before the others.
+_ORDER = """
+    select id, reference, registered, sequence, chain, created_at
+      from orders where id = %(order)s
+"""
+
+# All that was recorded before is dropped, as far as it is not held back.
+_DROPPED_BEFORE = "select max(ends_at) as at from forgotten"
+
 _EVENTS = """
     select e.id, e.kind, e.provider_id, e.event_id, e.received_at, e.verdict, e.reason,
            e.body_sha256,
-           (select first.body from events as first
-             where (first.account, first.received_at) = (e.account, e.received_at)
-               and sha256(first.body) = e.body_sha256
-             limit 1) as raw
+           (select body from event_bodies
+             where (day, sha256) = ((e.received_at at time zone 'utc')::date, e.body_sha256)) as raw
       from events as e
       join (select account, kind, provider_id from requests where id = %(request)s
             union
@@ -56,15 +60,15 @@ _TRANSITIONS = """
     select id, subject_id, sequence, type, before, after, correction, observed_by,
            observation_id, answer_sha256, lease_no, version, occurred_at, recorded_at,
            chained_from, hash
-      from transitions where subject_id = %(request)s
-     order by sequence
+      from transitions where subject_id = any(%(subjects)b)
+     order by subject_id = %(request)s desc, sequence
 """
 
 _NOTIFICATIONS = """
-    select id, type, sequence, created_at, sha256(body) as body_sha256,
+    select id, type, subject_id, sequence, created_at, sha256(body) as body_sha256,
            convert_from(body, 'utf8') as body
-      from notifications where subject_id = %(request)s
-     order by sequence
+      from notifications where subject_id = any(%(subjects)b)
+     order by subject_id = %(request)s desc, sequence
 """
 
 # Not what the ERP answered: that may hold anything.
@@ -72,9 +76,9 @@ _ATTEMPTS = """
     select d.notification_id, d.id as delivery_id, d.endpoint, a.number, a.at, a.outcome,
            a.status_code, a.duration_ms
       from attempts as a
-      join deliveries as d on d.id = a.delivery_id
-      join notifications as n on n.id = d.notification_id
-     where n.subject_id = %(request)s
+      join deliveries as d on (d.id, d.notified_at) = (a.delivery_id, a.notified_at)
+      join notifications as n on (n.id, n.created_at) = (d.notification_id, d.notified_at)
+     where n.subject_id = any(%(subjects)b)
      order by a.at, d.id, a.number
 """
 
@@ -84,25 +88,31 @@ async def read_evidence(
 ) -> list[Json] | None:
     """Return the rows of a pack about a request, None where there is no such request.
 
-    Bodies and answers, which hold names and bank accounts, are in it only with_raw; of an answer
-    that is no longer kept there is a row with its hash. at is the time of writing.
+    With it goes the order that it belongs to now. Bodies and answers, which hold names and bank
+    accounts, are in it only with_raw; of one that is no longer kept there is its hash. at is the
+    time of writing.
     """
     async with reading(pool) as cursor, cursor.connection.transaction():
         await cursor.execute("set transaction isolation level repeatable read, read only")
-        await cursor.execute(_REQUEST, {"request": request_id})
-        request = await cursor.fetchone()
-        if request is None:
+        found = await _rows(cursor, _REQUEST, {"request": request_id})
+        if not found:
             return None
-        events = await _rows(cursor, _EVENTS, request_id)
-        observations = await _rows(cursor, _OBSERVATIONS, request_id)
-        transitions = await _rows(cursor, _TRANSITIONS, request_id)
-        notifications = await _rows(cursor, _NOTIFICATIONS, request_id)
-        attempts = await _rows(cursor, _ATTEMPTS, request_id)
+        (request,) = found
+        orders = await _rows(cursor, _ORDER, {"order": request["order_id"]})
+        names = {"request": request_id, "subjects": [row["id"] for row in (request, *orders)]}
+        events = await _rows(cursor, _EVENTS, names)
+        observations = await _rows(cursor, _OBSERVATIONS, names)
+        transitions = await _rows(cursor, _TRANSITIONS, names)
+        notifications = await _rows(cursor, _NOTIFICATIONS, names)
+        attempts = await _rows(cursor, _ATTEMPTS, names)
+        (dropped,) = await _rows(cursor, _DROPPED_BEFORE, {})
     about = {"format": FORMAT, "written_at": time_text(at), "with_raw": with_raw}
+    cut = {row["id"]: _kept_from(row, transitions, dropped["at"]) for row in (request, *orders)}
     return [
-        _row("pack", request | about),
-        *(_raw_row("event", "body", row, with_raw, absent=Raw.GONE) for row in events),
-        *(_row("observation", row) for row in _gone(transitions, observations)),
+        _row("pack", request | about | cut[request_id]),
+        *(_row("order", row | cut[row["id"]]) for row in orders),
+        *(_raw_row("event", "body", row, with_raw, absent=Raw.REDACTED) for row in events),
+        *(_row("observation", row) for row in _redacted(transitions, observations)),
         *(
             _raw_row("observation", "answer", row, with_raw, absent=Raw.NOT_KEPT)
             for row in observations
@@ -114,13 +124,36 @@ async def read_evidence(
 
 
 async def _rows(
-    cursor: AsyncCursor[DictRow], query: LiteralString, request_id: str
+    cursor: AsyncCursor[DictRow], query: LiteralString, values: Mapping[str, object]
 ) -> list[DictRow]:
-    await cursor.execute(query, {"request": request_id})
+    await cursor.execute(query, values)
     return await cursor.fetchall()
 
 
-def _gone(transitions: Iterable[DictRow], observations: Iterable[DictRow]) -> list[Json]:
+def _kept_from(
+    subject: DictRow, transitions: Sequence[DictRow], dropped_before: datetime | None
+) -> Json:
+    """Return where the history of a request or order begins, nothing where that is its start.
+
+    Only what retention dropped is said to be missing: anything else is for the check to find.
+    """
+    kept = [row for row in transitions if row["subject_id"] == subject["id"]]
+    first = kept[0] if kept else None
+    sequence = first["sequence"] if first else subject["sequence"] + 1
+    if sequence == 1 or dropped_before is None:
+        return {}
+    if first and first["recorded_at"] < dropped_before:
+        return {}
+    return {
+        "kept_from": {
+            "sequence": sequence,
+            "chained_from": (first["chained_from"] if first else subject["chain"]).hex(),
+            "dropped_before": time_text(dropped_before),
+        }
+    }
+
+
+def _redacted(transitions: Iterable[DictRow], observations: Iterable[DictRow]) -> list[Json]:
     """Return what is known of reads that are past their retention, from what rests on them."""
     kept = {row["id"] for row in observations}
     return [
@@ -128,10 +161,10 @@ def _gone(transitions: Iterable[DictRow], observations: Iterable[DictRow]) -> li
             "id": row["observation_id"],
             "observed_by": row["observed_by"],
             "answer_sha256": row["answer_sha256"],
-            "answer_is": Raw.GONE,
+            "answer_is": Raw.REDACTED,
         }
         for row in transitions
-        if row["observation_id"] not in kept
+        if row["observation_id"] and row["observation_id"] not in kept
     ]
 
 
