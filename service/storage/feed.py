@@ -14,12 +14,20 @@ from psycopg import AsyncConnection
 
 from service.errors import Gone, Malformed
 from service.storage.database import Pool
-from service.storage.unit_of_work import unit_of_work
+from service.storage.unit_of_work import plan_once, unit_of_work
 
 # One number for whoever places notifications, so that there is one giver at a time.
 PLACING_LOCK = 5_137_022
 
 CHANGES_MAX = 500
+
+# Whether messages are still to be placed, and whether any can lie behind a position. Asked again
+# and again by whoever waits, so it reads no old partition: beat places what has waited for longer.
+_NEWS = """
+    select exists (select from notifications
+                    where position is null and created_at > now() - interval '30 days'),
+           %s < (select last_value from feed_positions)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +67,14 @@ async def changes(pool: Pool, *, after: str | None, limit: int) -> Changes:
     """
     position = _position_of(after)
     async with unit_of_work(pool) as work:
-        waiting = await work.connection.execute(
-            "select exists (select from notifications where position is null)"
-        )
-        is_waiting = await waiting.fetchone()
-    if is_waiting and is_waiting[0]:
+        cursor = await work.connection.execute(_NEWS, [position])
+        is_waiting, is_behind = await cursor.fetchone() or (False, False)
+    if is_waiting:
         await place(pool)
+    elif not is_behind:
+        return Changes([], f"f{position}")
     async with unit_of_work(pool) as work:
+        await plan_once(work.connection)
         cursor = await work.connection.execute(
             "select position, body from notifications where position > %s"
             " order by position limit %s",

@@ -19,6 +19,10 @@ LEASE_SECONDS = 30.0
 GONE_ON_WITH: timedelta = timedelta(days=1)
 
 
+# How long runs are kept, by the row: they are one a night for each account, and only counts.
+KEPT = timedelta(days=400)
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What somebody wants compared. name is the window in their words, by which it is found again.
@@ -251,6 +255,14 @@ class Reconciles:
             Key(account, Kind(kind), name): Standing(*standing)
             for account, kind, name, *standing in await cursor.fetchall()
         }
+
+
+async def forget_runs(connection: AsyncConnection[Any]) -> int:
+    """Delete runs that are too old; return how many. What they repaired is history elsewhere."""
+    cursor = await connection.execute(
+        "delete from reconciles where started_at < now() - %s and leased_until < now()", [KEPT]
+    )
+    return cursor.rowcount
 
 
 def _columns(keys: Sequence[Key]) -> list[list[str]]:

@@ -18,6 +18,10 @@ LEASE_SECONDS = 30.0
 # may not have been in the list yet.
 OVERLAP = timedelta(minutes=10)
 
+# How long finished windows are kept, by the row: longer than a year's closing looks back. They are
+# few, and what they say is state: up to when all was looked through, which the newest one tells.
+KEPT = timedelta(days=400)
+
 # A window whose pages cannot be read is begun anew after this time at the soonest.
 ANEW_SECONDS = 60.0
 
@@ -189,3 +193,18 @@ class Windows:
             """,
             [wait_seconds, anew, window.id, window.cursor],
         )
+
+
+async def forget_windows(connection: AsyncConnection[Any]) -> int:
+    """Delete windows finished too long ago, not the newest of an account; return how many."""
+    cursor = await connection.execute(
+        """
+        delete from windows as w
+         where finished_at < now() - %s
+           and exists (select from windows as later
+                        where later.account = w.account and later.until > w.until
+                          and later.finished_at is not null)
+        """,
+        [KEPT],
+    )
+    return cursor.rowcount

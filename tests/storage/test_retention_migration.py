@@ -7,7 +7,7 @@ import pytest
 
 from service.storage.database import Pool, migrations, upgrade
 from service.storage.deliveries import Deliveries
-from service.storage.feed import changes
+from service.storage.feed import changes, place
 from service.storage.unit_of_work import connected
 
 NUMBER = 16
@@ -114,6 +114,7 @@ async def test_what_was_waiting_is_delivered_and_placed(upgraded: str, pool: Poo
 
     assert (claim.id, claim.body) == ("dlv_3", b"second")
     assert claim.notified_at == datetime(2021, 4, 1, tzinfo=UTC)
+    assert await place(pool) == 1
     assert (await changes(pool, after="f1", limit=9)).bodies == [b"second"]
 
 

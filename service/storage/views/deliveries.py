@@ -44,12 +44,10 @@ async def list_deliveries(
     )
     query = sql.SQL(
         """
-        select d.id, d.notification_id, d.endpoint, d.type, d.reference, d.subject_id,
-               d.sequence, d.state, d.due_at, d.created_at, d.closed_at, d.notified_at,
-               n.subject
-          from deliveries as d
-          join notifications as n on (n.id, n.created_at) = (d.notification_id, d.notified_at)
-         {where} order by d.id desc limit %s
+        select id, notification_id, endpoint, type, reference, subject_id, sequence, state,
+               due_at, created_at, closed_at, notified_at,
+               exists (select from orders where orders.id = subject_id) as is_of_order
+          from deliveries as d {where} order by d.id desc limit %s
         """
     ).format(where=where)
     async with reading(pool) as cursor:
@@ -65,19 +63,18 @@ async def list_deliveries(
 
 
 async def _attempts(pool: Pool, deliveries: Sequence[DictRow]) -> Mapping[str, list[Json]]:
+    if not deliveries:
+        return {}
+    times = [delivery["notified_at"] for delivery in deliveries]
     async with reading(pool) as cursor:
         await cursor.execute(
             """
             select delivery_id, at, outcome, status_code, duration_ms, excerpt
-              from attempts join unnest(%b::text[], %b::timestamptz[])
-                                 as d (id, notified_at)
-                   on (d.id, d.notified_at) = (delivery_id, attempts.notified_at)
+              from attempts
+             where delivery_id = any(%b) and notified_at between %s and %s
              order by delivery_id, number
             """,
-            [
-                [delivery["id"] for delivery in deliveries],
-                [delivery["notified_at"] for delivery in deliveries],
-            ],
+            [[delivery["id"] for delivery in deliveries], min(times), max(times)],
         )
         attempts: dict[str, list[Json]] = defaultdict(list)
         for row in await cursor.fetchall():
@@ -86,15 +83,14 @@ async def _attempts(pool: Pool, deliveries: Sequence[DictRow]) -> Mapping[str, l
 
 
 def _show(row: DictRow, attempts: Sequence[Json]) -> Json:
-    of_request = row["subject"] == "request"
     return {
         "id": row["id"],
         "notification_id": row["notification_id"],
         "endpoint": row["endpoint"],
         "type": row["type"],
         "reference": row["reference"],
-        "request_id": row["subject_id"] if of_request else None,
-        "order_id": None if of_request else row["subject_id"],
+        "request_id": None if row["is_of_order"] else row["subject_id"],
+        "order_id": row["subject_id"] if row["is_of_order"] else None,
         "sequence": row["sequence"],
         "state": row["state"],
         "attempts": list(attempts),

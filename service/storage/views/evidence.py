@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, LiteralString
 
 from psycopg import AsyncCursor
@@ -11,6 +11,7 @@ from psycopg.rows import DictRow
 from service.domain.evidence_story import FORMAT, Raw
 from service.domain.notification import time_text
 from service.storage.database import Pool
+from service.storage.unit_of_work import plan_once
 from service.storage.views.reading import Json, reading
 
 _REQUEST = """
@@ -27,6 +28,8 @@ _ORDER = """
 # All that was recorded before is dropped, as far as it is not held back.
 _DROPPED_BEFORE = "select max(ends_at) as at from forgotten"
 
+# since, a day before we first saw any of it, leaves older partitions out here and below; events may
+# be 35 days older.
 _EVENTS = """
     select e.id, e.kind, e.provider_id, e.event_id, e.received_at, e.verdict, e.reason,
            e.body_sha256,
@@ -37,6 +40,7 @@ _EVENTS = """
             union
             select account, kind, provider_id from related where request_id = %(request)s)
            as known using (account, kind, provider_id)
+     where e.day >= %(events_since)s
      order by e.received_at, e.id
 """
 
@@ -44,7 +48,7 @@ _EVENTS = """
 # that read's partition.
 _OBSERVATIONS = """
     select id, read_at, lease_no, version, observed_by, verdict, answer_sha256, answer as raw
-      from observations where request_id = %(request)s
+      from observations where request_id = %(request)s and day >= %(since_day)s
     union all
     select o.id, read_at, o.lease_no, o.version, o.observed_by, verdict, o.answer_sha256, answer
       from transitions as t
@@ -52,7 +56,7 @@ _OBSERVATIONS = """
         on o.id = observation_id and o.request_id <> subject_id
        and day between (recorded_at at time zone 'utc')::date - 1
                    and (recorded_at at time zone 'utc')::date + 1
-     where subject_id = %(request)s
+     where subject_id = %(request)s and recorded_at >= %(since)s
      order by read_at, id
 """
 
@@ -60,25 +64,32 @@ _TRANSITIONS = """
     select id, subject_id, sequence, type, before, after, correction, observed_by,
            observation_id, answer_sha256, lease_no, version, occurred_at, recorded_at,
            chained_from, hash
-      from transitions where subject_id = any(%(subjects)b)
+      from transitions where subject_id = any(%(subjects)b) and recorded_at >= %(since)s
      order by subject_id = %(request)s desc, sequence
 """
 
 _NOTIFICATIONS = """
     select id, type, subject_id, sequence, created_at, sha256(body) as body_sha256,
            convert_from(body, 'utf8') as body
-      from notifications where subject_id = any(%(subjects)b)
+      from notifications where subject_id = any(%(subjects)b) and created_at >= %(since)s
      order by subject_id = %(request)s desc, sequence
 """
 
-# Not what the ERP answered: that may hold anything.
+# Not what the ERP answered: that may hold anything. "offset 0" has each looked up in the partition
+# of its notification, where a join would read all of them.
 _ATTEMPTS = """
     select d.notification_id, d.id as delivery_id, d.endpoint, a.number, a.at, a.outcome,
            a.status_code, a.duration_ms
-      from attempts as a
-      join deliveries as d on (d.id, d.notified_at) = (a.delivery_id, a.notified_at)
-      join notifications as n on (n.id, n.created_at) = (d.notification_id, d.notified_at)
-     where n.subject_id = any(%(subjects)b)
+      from notifications as n,
+           lateral (select * from deliveries
+                     where (notification_id, notified_at) = (n.id, n.created_at)
+                       and notified_at >= %(since)s
+                    offset 0) as d,
+           lateral (select * from attempts
+                     where (delivery_id, notified_at) = (d.id, d.notified_at)
+                       and notified_at >= %(since)s
+                    offset 0) as a
+     where n.subject_id = any(%(subjects)b) and n.created_at >= %(since)s
      order by a.at, d.id, a.number
 """
 
@@ -94,12 +105,20 @@ async def read_evidence(
     """
     async with reading(pool) as cursor, cursor.connection.transaction():
         await cursor.execute("set transaction isolation level repeatable read, read only")
+        await plan_once(cursor.connection)
         found = await _rows(cursor, _REQUEST, {"request": request_id})
         if not found:
             return None
         (request,) = found
         orders = await _rows(cursor, _ORDER, {"order": request["order_id"]})
-        names = {"request": request_id, "subjects": [row["id"] for row in (request, *orders)]}
+        began_at = min([request["first_seen_at"], *(row["created_at"] for row in orders)])
+        names = {
+            "request": request_id,
+            "subjects": [row["id"] for row in (request, *orders)],
+            "since": began_at - timedelta(days=1),
+            "since_day": began_at.date() - timedelta(days=1),
+            "events_since": began_at.date() - timedelta(days=37),
+        }
         events = await _rows(cursor, _EVENTS, names)
         observations = await _rows(cursor, _OBSERVATIONS, names)
         transitions = await _rows(cursor, _TRANSITIONS, names)
