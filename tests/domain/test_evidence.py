@@ -321,7 +321,12 @@ def order_story() -> Rows:
         "observed_by": "webhook",
         "recorded_at": "2026-11-20T14:31:02.418Z",
     }
-    paid = {"what": "transition", "id": "trn_o", "chained_from": "", "observation_id": None}
+    paid: dict[str, Any] = {
+        "what": "transition",
+        "id": "trn_o",
+        "chained_from": "",
+        "observation_id": None,
+    }
     paid |= content | {"hash": chain(b"", content).hex()}
     body = json.dumps(
         {

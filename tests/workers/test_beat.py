@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -170,11 +171,12 @@ async def test_beat_begins_the_night_when_its_time_has_come(runtime: Runtime) ->
 async def test_beat_keeps_tomorrows_partitions_and_places_notifications_in_the_feed(
     runtime: Runtime,
 ) -> None:
+    tomorrow = f"event_bodies_{utc_now() + timedelta(days=1):%Y%m%d}"
+    async with connected(runtime.pool) as connection:
+        await connection.execute(f"drop table {tomorrow}".encode())
     await put(runtime.pool, "prq_1")
     async with beating(runtime):
         await eventually(lambda: there_is(runtime, "notifications where position is not null"))
-
-    today = f"events_{utc_now():%Y%m%d}"
-    async with connected(runtime.pool) as connection:
-        row = await (await connection.execute("select to_regclass(%s)::text", [today])).fetchone()
-    assert row == (today,)
+        await eventually(
+            lambda: there_is(runtime, f"pg_class where relname = '{tomorrow}'"),
+        )
