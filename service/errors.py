@@ -96,8 +96,14 @@ class Stale(Refused):
 
 
 class Gone(Refused):
+    """A cursor to what is no longer kept; oldest is the first behind which nothing is missing."""
+
     status_code = 410
     code = "gone"
+
+    def __init__(self, detail: str, *, oldest: str) -> None:
+        super().__init__(detail)
+        self.oldest = oldest
 
 
 class Unavailable(SettledError):

@@ -28,8 +28,9 @@ from service.storage.deliveries import Deliveries
 from service.storage.feed import place
 from service.storage.idempotency import forget_answers
 from service.storage.partitions import keep_partitions
-from service.storage.reconciles import Reconciles
+from service.storage.reconciles import Reconciles, forget_runs
 from service.storage.unit_of_work import connected, unit_of_work
+from service.storage.windows import forget_windows
 from service.telemetry import logs
 from workers.drains import Drains
 from workers.nightly import Nightly
@@ -134,7 +135,7 @@ class Beat:
         return tasks
 
     async def _keep_house(self) -> None:
-        """Make and drop partitions and forget old answers, once an hour; after a failure soon."""
+        """Make and drop partitions, forget what is past, once an hour; after a failure soon."""
         if time.monotonic() < self._house_at:
             return
         self._house_at = time.monotonic() + HOUSE_RETRY_SECONDS
@@ -143,8 +144,11 @@ class Beat:
                 connection,
                 today=utc_now().date(),
                 raw_bodies=self._runtime.settings.privacy.raw_bodies,
+                facts=self._runtime.settings.privacy.facts,
             )
             await forget_answers(connection)
+            await forget_windows(connection)
+            await forget_runs(connection)
         self._house_at = time.monotonic() + HOUSE_SECONDS
         for name in dropped:
             log.info("partition.dropped", partition=name)

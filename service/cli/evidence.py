@@ -1,7 +1,7 @@
 """`settled evidence`: a request's history as a pack, and the check of one without any of us."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +12,7 @@ from service.cli.configuration import config_option, load_settings, say_where, w
 from service.cli.database import with_pool
 from service.cli.exits import NotConfirmed, ProblemFound
 from service.cli.output import as_text, show_fields, show_object
-from service.domain.evidence import check_pack, write_pack
+from service.domain.evidence import Checked, check_pack, write_pack
 from service.errors import NotFound
 
 # So that a pack that was damaged everywhere still ends in a message; --json names all.
@@ -47,9 +47,9 @@ def evidence() -> None:
 def write(config: Path | None, request_id: str, out: Path | None, raw: bool, yes: bool) -> None:
     """Write all that is kept of the request with our id ID (prq_...) as one pack of JSON lines.
 
-    Its transitions, the reads and events behind them and the notifications after them, linked by
-    hashes. Write down the seal that is shown: it stands for the whole pack. Only its owner can
-    read the file.
+    Its transitions and those of its order, the reads and events behind them and the notifications
+    after them, linked by hashes. What is no longer kept is named in it. Write down the seal that
+    is shown: it stands for the whole pack. Only its owner can read the file.
 
     Example: settled evidence prq_01m9x0c5n8qk4v7t2w6y3z1a0b --out INV-1043.jsonl
     """
@@ -72,7 +72,7 @@ def write(config: Path | None, request_id: str, out: Path | None, raw: bool, yes
         _write_new(out, pack)
     checked = check_pack(pack)
     click.echo(f"wrote {sum(checked.counts.values())} rows, seal {checked.seal}", err=True)
-    _tell_gone(checked.gone)
+    _tell_missing(checked)
     _refuse(checked.problems)
 
 
@@ -85,7 +85,8 @@ def verify(file: BinaryIO, seal: str | None, as_json: bool) -> None:
 
     Checked are every byte of it, sequence and chain of the transitions, answers and bodies
     against their hashes, and what the ERP was told against what was recorded. A pack that
-    was written anew as a whole is told by its --seal alone.
+    was written anew as a whole is told by its --seal alone. What retention dropped is no fault: of
+    a body or an answer its hash is left, and a history may begin later, where the pack says so.
 
     Example: settled evidence verify INV-1043.jsonl
     """
@@ -97,7 +98,8 @@ def verify(file: BinaryIO, seal: str | None, as_json: bool) -> None:
         "valid": not problems,
         "request_id": checked.request_id,
         "rows": checked.counts,
-        "gone": list(checked.gone),
+        "redacted": list(checked.redacted),
+        "kept_from": dict(checked.cut),
         "seal": checked.seal,
         "problems": problems,
     }
@@ -119,10 +121,12 @@ def _write_new(path: Path, pack: bytes) -> None:
         raise click.FileError(str(path), hint=error.strerror) from error
 
 
-def _tell_gone(gone: Iterable[str]) -> None:
-    names = ", ".join(gone)
+def _tell_missing(checked: Checked) -> None:
+    names = ", ".join(checked.redacted)
     if names:
         click.echo(f"no longer kept, so that only hashes are left: {names}", err=True)
+    for subject, sequence in checked.cut.items():
+        click.echo(f"{subject} is kept from sequence {sequence}; before, it is dropped", err=True)
 
 
 def _refuse(problems: Sequence[object]) -> None:

@@ -21,6 +21,17 @@ CHAINED_OF_REQUEST: Final = (
     "recorded_at",
 )
 
+# What an order's is chained with: it rests on its requests and on no read of its own.
+CHAINED_OF_ORDER: Final = (
+    "subject_id",
+    "sequence",
+    "type",
+    "before",
+    "after",
+    "observed_by",
+    "recorded_at",
+)
+
 
 def chain(previous: bytes, content: Mapping[str, object]) -> bytes:
     """Return the hash that links content to the record before it: SHA-256, 32 bytes.

@@ -183,6 +183,7 @@ async def try_endpoint(
         sequence=0,
         attempts_made=0,
         lease_no=0,
+        notified_at=at,
         body=body,
     )
     async with unit_of_work(parts.pool) as work:

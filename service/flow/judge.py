@@ -126,9 +126,8 @@ async def _write(compared: Compared, work: Work, parts: SyncParts, at: datetime)
         Moved(step, j.cause, parts.accounts[j.look.claimed.account].section.provider)
         for step, j in steps
     ]
-    moved = await record_moves(work, moves, endpoints=parts.endpoints, at=at)
     quiet = [request for j in judged if (request := _quietly(j)) is not None]
-    await work.requests.save([*moved, *quiet])
+    moved = await record_moves(work, moves, quiet, endpoints=parts.endpoints, at=at)
     await _keep_evidence(compared, work, news={j.cause.observation_id for _, j in steps})
     touched = [(request.order_id, move.cause) for request, move in zip(moved, moves, strict=True)]
     touched += [(order_id, j.cause) for j in judged for order_id in _orders_concerned(j)]

@@ -40,11 +40,17 @@ class Moved:
 
 
 async def record_moves(
-    work: Work, moves: Sequence[Moved], *, endpoints: Sequence[Endpoint], at: datetime
+    work: Work,
+    moves: Sequence[Moved],
+    quiet: Sequence[PaymentRequest],
+    *,
+    endpoints: Sequence[Endpoint],
+    at: datetime,
 ) -> list[PaymentRequest]:
-    """Append transitions with their messages; return the requests as they now stand, unsaved.
+    """Save requests that moved and quiet ones, and append the transitions with their messages.
 
-    The caller saves them, together with the requests that did not move.
+    Return those that moved, as they now stand. They are saved first: the database takes a
+    transition only from a request that stands where the transition brought it.
     """
     rows: list[TransitionRow] = []
     messages: list[NotificationRow] = []
@@ -55,6 +61,7 @@ async def record_moves(
         rows.append(row)
         after.append(request)
         messages.append(_request_message(moved, request, endpoints, at))
+    await work.requests.save([*after, *quiet])
     await work.history.append_transitions(rows)
     await work.outbox.add(messages)
     return after

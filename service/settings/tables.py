@@ -234,8 +234,9 @@ class Endpoint(Section):
 class Privacy(Section):
     """How long we keep what: bodies as received, and the facts drawn from them.
 
-    raw_bodies drops the days of events (after 35 at the earliest) and of reads with their answers.
-    What was recorded and said is facts, of which nothing is ever dropped earlier.
+    raw_bodies drops the days of bodies and of reads with their answers. facts drops the quarters of
+    events, transitions, notifications, deliveries and attempts, each when all of it is too old and
+    nothing of it waits. Requests and orders as they stand are kept.
     """
 
     raw_bodies: Annotated[timedelta, Duration(calendar=True)] = timedelta(days=30)

@@ -76,7 +76,8 @@ class Channels:
     async def hear(self, names: Iterable[str]) -> None:
         """Note the newest webhooks of accounts: they stay known when their events are dropped.
 
-        In a transaction of its own: accounts are not part of the lock order.
+        In a transaction of its own: accounts are not part of the lock order. The day of an event
+        lies at most 35 before it came in.
         """
         await self._connection.execute(
             """
@@ -84,7 +85,8 @@ class Channels:
                 select name, newest.at
                   from accounts,
                        lateral (select max(received_at) as at from events
-                                 where events.account = name) as newest
+                                 where events.account = name
+                                   and day >= coalesce(heard_at, '-infinity')::date - 36) as newest
                  where name = any(%b) and newest.at > coalesce(heard_at, '-infinity')
                  order by name for no key update of accounts
             )

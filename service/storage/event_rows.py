@@ -1,14 +1,13 @@
 """The rows that a call becomes, and the one statement that stores them and makes work of them.
 
-The body of a call is kept once, with its first event; the call's other events carry no bytes
-and the same body_sha256, account and received_at, by which the body is found.
+The body of a call is kept once, whatever events of it are new: an event finds it by body_sha256
+and the day of its received_at.
 """
 
 import hashlib
 import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from itertools import chain, repeat
 
 from service.domain.event import Call, Event
 from service.domain.status import RANK
@@ -23,9 +22,12 @@ _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 # The columns of STORE, in its order.
 Row = tuple[
-    date, str, str, str | None, str | None, str | None, datetime, str, str | None, bytes, bytes,
+    date, str, str, str | None, str | None, str | None, datetime, str, str | None, bytes,
     str | None, int | None,
 ]  # fmt: skip
+
+# A body's key, the day on which it came in and its SHA-256, and its bytes.
+Body = tuple[date, bytes, bytes]
 
 
 def rows_of(account: str, call: Call, events: Sequence[Event]) -> list[Row]:
@@ -33,7 +35,6 @@ def rows_of(account: str, call: Call, events: Sequence[Event]) -> list[Row]:
     body_sha256 = hashlib.sha256(call.body).digest()
     traceparent = call.headers.get("traceparent", "")
     traced = traceparent if _TRACEPARENT.fullmatch(traceparent) else None
-    bodies = chain([call.body], repeat(b""))
     return [
         (
             day_of(event.created_at, received_at=call.received_at),
@@ -46,12 +47,17 @@ def rows_of(account: str, call: Call, events: Sequence[Event]) -> list[Row]:
             event.verdict.value,
             event.reason,
             body_sha256,
-            body,
             traced,
             None if event.claims is None else RANK.get(event.claims),
         )
-        for event, body in zip(events, bodies, strict=False)
+        for event in events
     ]
+
+
+def body_of(call: Call) -> Body:
+    """Return the row of the table event_bodies for a call."""
+    day = call.received_at.astimezone(UTC).date()
+    return day, hashlib.sha256(call.body).digest(), call.body
 
 
 def day_of(created_at: datetime | None, *, received_at: datetime) -> date:
@@ -66,22 +72,27 @@ def day_of(created_at: datetime | None, *, received_at: datetime) -> date:
     return kept.astimezone(UTC).date()
 
 
-# Both inserts go in the order of the key that they lock: unsorted locks deadlock.
+# All inserts go in the order of the key that they lock: unsorted locks deadlock. The bodies come
+# sorted, each once.
 # Source: PERFORMANCE.md, section 0, number 8.
 STORE = """
 with stored as (
     insert into events (day, id, account, kind, provider_id, event_id, received_at, verdict,
-                        reason, body_sha256, body, traceparent, claims)
+                        reason, body_sha256, traceparent, claims)
     select day, id, account, kind, provider_id, event_id, received_at, verdict,
-           reason, body_sha256, body, traceparent, claims
+           reason, body_sha256, traceparent, claims
       from unnest(%b::date[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
-                  %b::timestamptz[], %b::text[], %b::text[], %b::bytea[], %b::bytea[],
+                  %b::timestamptz[], %b::text[], %b::text[], %b::bytea[],
                   %b::text[], %b::smallint[])
            as item (day, id, account, kind, provider_id, event_id, received_at, verdict,
-                    reason, body_sha256, body, traceparent, claims)
+                    reason, body_sha256, traceparent, claims)
      order by account, event_id, day
     on conflict (account, event_id, day) where event_id is not null do nothing
     returning account, kind, provider_id, verdict
+), bodies as (
+    insert into event_bodies (day, sha256, body)
+    select * from unnest(%b::date[], %b::bytea[], %b::bytea[])
+    on conflict (day, sha256) do nothing
 ), named as (
     select account, kind, provider_id, count(*) as times
       from stored

@@ -23,7 +23,7 @@ from psycopg import errors
 from service.domain.event import Call, Event
 from service.errors import Malformed, SettledError, Unavailable
 from service.storage.database import conninfo
-from service.storage.event_rows import STORE, Row, rows_of
+from service.storage.event_rows import STORE, Body, Row, body_of, rows_of
 from service.telemetry.metrics import COMMIT_EVENTS
 
 log = structlog.get_logger()
@@ -55,8 +55,12 @@ class _Waiting:
     """A call that waits for its commit."""
 
     rows: list[Row]
-    body_bytes: int
+    body: Body
     committed: asyncio.Future[None]
+
+    @property
+    def body_bytes(self) -> int:
+        return len(self.body[-1])
 
 
 class EventWriter:
@@ -99,7 +103,7 @@ class EventWriter:
         storing them again is harmless.
         """
         assert events, "a call without events leaves no evidence"
-        waiting = self._admit(rows_of(account, call, events), len(call.body))
+        waiting = self._admit(rows_of(account, call, events), body_of(call))
         late = asyncio.get_running_loop().call_later(
             ANSWER_SECONDS_MAX, _refuse, waiting, "not stored in time"
         )
@@ -108,17 +112,17 @@ class EventWriter:
         finally:
             late.cancel()
 
-    def _admit(self, rows: list[Row], body_bytes: int) -> _Waiting:
+    def _admit(self, rows: list[Row], body: Body) -> _Waiting:
         if self._connection is None or self._stopping.is_set():
             raise _unavailable("events cannot be stored now")
         if (
             self._rows_held + len(rows) > ROWS_HELD_MAX
-            or self._bytes_held + body_bytes > BYTES_HELD_MAX
+            or self._bytes_held + len(body[-1]) > BYTES_HELD_MAX
         ):
             raise _unavailable("too many events are waiting to be stored")
-        waiting = _Waiting(rows, body_bytes, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(rows, body, asyncio.get_running_loop().create_future())
         self._rows_held += len(rows)
-        self._bytes_held += body_bytes
+        self._bytes_held += waiting.body_bytes
         self._queue.append(waiting)
         self._work.set()
         return waiting
@@ -192,7 +196,9 @@ class EventWriter:
         if not wanted:
             return
         rows = [row for waiting in wanted for row in waiting.rows]
-        await self._execute(STORE, [list(column) for column in zip(*rows, strict=True)])
+        bodies = sorted({waiting.body for waiting in wanted})
+        columns = [*zip(*rows, strict=True), *zip(*bodies, strict=True)]
+        await self._execute(STORE, [list(column) for column in columns])
         self.commits += 1
         COMMIT_EVENTS.observe(len(rows))
         for waiting in wanted:

@@ -65,7 +65,16 @@ class Outbox:
 
     async def _add_deliveries(self, rows: Sequence[NotificationRow]) -> int:
         deliveries = [
-            (new_id("dlv"), row.id, endpoint, row.type, row.subject_id, row.sequence, row.reference)
+            (
+                new_id("dlv"),
+                row.id,
+                endpoint,
+                row.type,
+                row.subject_id,
+                row.sequence,
+                row.reference,
+                row.created_at,
+            )
             for row in rows
             for endpoint in row.endpoints
         ]
@@ -73,9 +82,9 @@ class Outbox:
             await self._connection.execute(
                 """
                 insert into deliveries (id, notification_id, endpoint, type, subject_id,
-                                        sequence, reference)
+                                        sequence, reference, notified_at)
                 select * from unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
-                                     %b::bigint[], %b::text[])
+                                     %b::bigint[], %b::text[], %b::timestamptz[])
                 """,
                 [list(column) for column in zip(*deliveries, strict=True)],
             )

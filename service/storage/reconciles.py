@@ -20,6 +20,10 @@ LEASE_SECONDS = 30.0
 GONE_ON_WITH: timedelta = timedelta(days=1)
 
 
+# How long runs are kept, by the row: they are one a night for each account, and only counts.
+KEPT = timedelta(days=400)
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What somebody wants compared. name is the window in their words, by which it is found again.
@@ -266,6 +270,14 @@ class Reconciles:
         )
         known = {Key(account, Kind(kind), name) for account, kind, name in await cursor.fetchall()}
         return [key for key in keys if key not in known]
+
+
+async def forget_runs(connection: AsyncConnection[Any]) -> int:
+    """Delete runs that are too old; return how many. What they repaired is history elsewhere."""
+    cursor = await connection.execute(
+        "delete from reconciles where started_at < now() - %s and leased_until < now()", [KEPT]
+    )
+    return cursor.rowcount
 
 
 def _columns(keys: Sequence[Key]) -> list[list[str]]:

@@ -103,7 +103,8 @@ class Recoveries:
                 select n.type, {_accounts(with_accounts)} as accounts, d.state, count(*)
                   from notifications as n
                   left join deliveries as d
-                         on d.notification_id = n.id and d.endpoint = %s
+                         on d.notification_id = n.id and d.notified_at = n.created_at
+                        and d.endpoint = %s
                  where n.created_at >= %s and n.created_at < %s
                  group by n.type, accounts, d.state order by n.type, accounts, d.state
                 """,  # noqa: S608 - put together from a constant

@@ -18,6 +18,10 @@ LEASE_SECONDS = 30.0
 # may not have been in the list yet.
 OVERLAP = timedelta(minutes=10)
 
+# How long finished windows are kept, by the row: longer than a year's closing looks back. They are
+# few, and what they say is state: up to when all was looked through, which the newest one tells.
+KEPT = timedelta(days=400)
+
 # A window whose pages cannot be read is begun anew after this time at the soonest.
 ANEW_SECONDS = 60.0
 
@@ -120,7 +124,8 @@ class Windows:
         They come in the order of the list, each once.
         An id that only a webhook has named so far, or that was not found, is news as well: the
         provider's own list vouches for it, so it need not wait among ids that anybody can send.
-        Where the list is one of events, an item is news unless that event reached us. A version
+        Where the list is one of events, an item is news unless that event reached us, as far as
+        events come again: its day is at most 35 ago. A version
         from a time to come orders nothing, here as in `without_future_version`.
         """
         cursor = await self._connection.execute(
@@ -135,7 +140,8 @@ class Windows:
                            and r.provider_id = listed.provider_id
              where (listed.event_id is not null and not exists (
                        select from events as e
-                        where e.account = %(account)s and e.event_id = listed.event_id))
+                        where e.account = %(account)s and e.event_id = listed.event_id
+                          and e.day >= current_date - 36))
                 or (listed.event_id is null and due.account is null)
                 or (listed.version > r.version
                     and listed.version <= extract(epoch from now() + interval '1 day') * 1000000)
@@ -187,3 +193,18 @@ class Windows:
             """,
             [wait_seconds, anew, window.id, window.cursor],
         )
+
+
+async def forget_windows(connection: AsyncConnection[Any]) -> int:
+    """Delete windows finished too long ago, not the newest of an account; return how many."""
+    cursor = await connection.execute(
+        """
+        delete from windows as w
+         where finished_at < now() - %s
+           and exists (select from windows as later
+                        where later.account = w.account and later.until > w.until
+                          and later.finished_at is not null)
+        """,
+        [KEPT],
+    )
+    return cursor.rowcount

@@ -58,7 +58,7 @@ REFUSALS_OF_PATCH: Final = {
     "428": "Without If-Match",
 }
 NOT_FOUND: Final = {"404": "No such thing"}
-GONE: Final = {"410": "The cursor is older than what is kept; detail says how to start again"}
+GONE: Final = {"410": "Changes behind this cursor are no longer kept; begin again with `oldest`"}
 
 
 async def openapi(_request: Request) -> Response:

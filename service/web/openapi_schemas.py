@@ -100,7 +100,8 @@ _OBJECTS: Final[dict[str, Schema]] = {
         }
     ),
     "Problem": thing(
-        {"type": TEXT, "title": TEXT, "status": WHOLE, "code": TEXT}, {"detail": TEXT}
+        {"type": TEXT, "title": TEXT, "status": WHOLE, "code": TEXT},
+        {"detail": TEXT, "oldest": TEXT},
     ),
     "RequestInBrief": thing(BRIEF),
     "Request": thing(

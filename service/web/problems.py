@@ -9,7 +9,7 @@ from http import HTTPStatus
 from starlette.responses import Response
 from starlette.types import Send
 
-from service.errors import Refused, Unavailable
+from service.errors import Gone, Refused, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -19,13 +19,17 @@ _TITLES = {status.value: status.phrase for status in HTTPStatus} | {498: "Token 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error answer. code is for programs, detail for people; neither repeats what was sent."""
+    """An error answer. code is for programs, detail for people; neither repeats what was sent.
+
+    oldest is the cursor to begin with again, where the one that was sent is no longer kept.
+    """
 
     status_code: int
     code: str
     detail: str
     retry_after_seconds: float | None = None
     allow: str | None = None
+    oldest: str | None = None
 
     @property
     def title(self) -> str:
@@ -33,15 +37,16 @@ class Problem:
 
     @property
     def body(self) -> bytes:
-        return json.dumps(
-            {
-                "type": "about:blank",
-                "title": self.title,
-                "status": self.status_code,
-                "detail": self.detail,
-                "code": self.code,
-            }
-        ).encode()
+        told = {
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status_code,
+            "detail": self.detail,
+            "code": self.code,
+        }
+        if self.oldest is not None:
+            told["oldest"] = self.oldest
+        return json.dumps(told).encode()
 
     @property
     def headers(self) -> dict[str, str]:
@@ -60,7 +65,8 @@ def problem_of(error: Refused | Unavailable) -> Problem:
         return Problem(
             503, "unavailable", error.detail, 1.0 if retry_after is None else retry_after
         )
-    return Problem(error.status_code, error.code, error.detail)
+    oldest = error.oldest if isinstance(error, Gone) else None
+    return Problem(error.status_code, error.code, error.detail, oldest=oldest)
 
 
 def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:

@@ -118,4 +118,9 @@ def prepared() -> Iterator[Site]:
 async def _make_partitions(url: str) -> None:
     connection = await psycopg.AsyncConnection.connect(url, autocommit=True)
     async with connection:
-        await keep_partitions(connection, today=utc_now().date(), raw_bodies=Privacy().raw_bodies)
+        await keep_partitions(
+            connection,
+            today=utc_now().date(),
+            raw_bodies=Privacy().raw_bodies,
+            facts=Privacy().facts,
+        )

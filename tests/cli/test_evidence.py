@@ -38,7 +38,7 @@ async def test_a_pack_is_written_once_for_its_owner_and_checked_without_configur
     assert (again.returncode, checked.returncode) == (7, 0)
     found = json.loads(checked.stdout)
     assert (found["valid"], found["request_id"]) == (True, request_id)
-    assert found["rows"]["transition"] == 2
+    assert found["rows"]["transition"] == 4
     assert f"seal {found['seal']}" in written.stderr
 
 
@@ -53,7 +53,7 @@ async def test_one_changed_byte_ends_with_6_and_the_row(configured: Path, reques
     assert (checked.returncode, checked.stdout, as_json.returncode) == (6, "", 6)
     assert "(transition 1 trn_" in checked.stderr
     (problem,) = json.loads(as_json.stdout)["problems"]
-    assert problem.startswith("row 4 (transition 1 trn_")
+    assert problem.startswith("row 5 (transition 1 trn_")
     assert problem.endswith("changed since it was written")
 
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from service.domain.evidence import FORMAT, check_pack, write_pack
+from service.domain.evidence import check_pack, write_pack
+from service.domain.evidence_story import FORMAT
 from service.domain.history import CHAINED_OF_REQUEST, canonical, chain
 
 Rows = list[dict[str, Any]]
@@ -60,6 +61,7 @@ def notification(sequence: int, status: str, **changed: object) -> dict[str, Any
     row = {
         "what": "notification",
         "id": f"ntf_{sequence}",
+        "subject_id": "prq_1",
         "sequence": sequence,
         "body": body,
         "body_sha256": hashlib.sha256(body.encode()).hexdigest(),
@@ -111,7 +113,7 @@ def test_a_pack_is_good_as_it_was_written() -> None:
     checked = check_pack(PACK)
 
     assert checked.problems == ()
-    assert (checked.request_id, checked.gone) == ("prq_1", ())
+    assert (checked.request_id, checked.redacted) == ("prq_1", ())
     assert checked.counts["transition"] == 2
     assert checked.seal == json.loads(PACK.splitlines()[-1])["sha256"]
 
@@ -202,7 +204,7 @@ OTHER = base64.b64encode(b"other").decode()
         (replaced(0, format="other"), 1, "another form of pack"),
         (without(0), 1, "begins with"),
         (replaced(1, body=OTHER), 2, "its body does not have its hash"),
-        (replaced(1, body_is="gone"), 2, "says that its body is gone"),
+        (replaced(1, body_is="redacted"), 2, "says that its body is redacted"),
         (replaced(1, body_is="lost"), 2, "lacks what such a row holds"),
         (replaced(1, body="not base64"), 2, "lacks what such a row holds"),
         (replaced(2, answer=OTHER), 3, "its answer does not have its hash"),
@@ -220,8 +222,8 @@ OTHER = base64.b64encode(b"other").decode()
         (replaced(6, **notification(1, "paid")), 7, "tells something else than its transition"),
         (replaced(6, id="ntf_3"), 7, "another notification's"),
         (replaced(7, sequence=3), 8, "tells of no transition"),
-        (without(7), 9, "no notification of sequence 2"),
-        (replaced(0, sequence=3), 10, "the request stood at sequence 3"),
+        (without(7), 9, "no notification of sequence 2 of prq_1"),
+        (replaced(0, sequence=3), 10, "prq_1 stood at sequence 3"),
         (replaced(0, chain="00" * 32), 10, "of which rows are gone"),
     ],
 )
@@ -258,11 +260,116 @@ def test_whatever_a_forged_row_holds_ends_in_an_answer(data: st.DataObject, valu
 
 def test_reads_past_their_retention_are_listed_and_the_chain_still_holds() -> None:
     rows = story()
-    rows[2:4] = [observation(number, answer=None, answer_is="gone") for number in (1, 2)]
+    rows[2:4] = [observation(number, answer=None, answer_is="redacted") for number in (1, 2)]
 
     checked = check_pack(packed(rows))
 
-    assert (checked.problems, checked.gone) == ((), ("obs_1", "obs_2"))
+    assert (checked.problems, checked.redacted) == ((), ("obs_1", "obs_2"))
+
+
+DROPPED_BEFORE = "2026-10-01T00:00:00.000Z"
+
+
+def cut_after(rows: Rows, dropped: int, **changed: object) -> Rows:
+    """Return the rows as they are once the first transitions are past their retention."""
+    kept = [row for row in rows if row.get("sequence", 9) > dropped or row["what"] == "pack"]
+    (last,) = [r for r in rows if r["what"] == "transition" and r["sequence"] == dropped]
+    kept_from = {
+        "sequence": dropped + 1,
+        "chained_from": last["hash"],
+        "dropped_before": DROPPED_BEFORE,
+    }
+    kept[0] = kept[0] | {"kept_from": kept_from | changed}
+    return kept
+
+
+@pytest.mark.parametrize("dropped", [1, 2])
+def test_a_history_may_begin_where_the_pack_says_that_what_came_before_is_dropped(
+    dropped: int,
+) -> None:
+    checked = check_pack(packed(cut_after(story(), dropped)))
+
+    assert (checked.problems, checked.cut) == ((), {"prq_1": dropped + 1})
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"sequence": 1}, "a gap: sequence 1 was to follow"),
+        ({"sequence": 3}, "a gap: sequence 3 was to follow"),
+        ({"chained_from": "00" * 32}, "not chained to the transition before it"),
+        ({"dropped_before": "2026-11-21T00:00:00.000Z"}, "before which all was dropped"),
+    ],
+)
+def test_a_beginning_that_is_not_where_retention_put_it_is_named(
+    changed: dict[str, object], words: str
+) -> None:
+    problem = check_pack(packed(cut_after(story(), 1, **changed))).problems[0]
+
+    assert problem.about.startswith("transition 2")
+    assert words in problem.what
+
+
+def order_story() -> Rows:
+    """The same with the order of the request, which was paid with it."""
+    content = {
+        "subject_id": "ord_1",
+        "sequence": 1,
+        "type": "order.paid",
+        "before": None,
+        "after": {"status": "paid"},
+        "observed_by": "webhook",
+        "recorded_at": "2026-11-20T14:31:02.418Z",
+    }
+    paid: dict[str, Any] = {
+        "what": "transition",
+        "id": "trn_o",
+        "chained_from": "",
+        "observation_id": None,
+    }
+    paid |= content | {"hash": chain(b"", content).hex()}
+    body = json.dumps(
+        {
+            "type": "order.paid",
+            "id": "ntf_o",
+            "data": {"order_id": "ord_1", "sequence": 1, "status": "paid"},
+        }
+    )
+    told = notification(1, "paid", id="ntf_o", subject_id="ord_1", body=body)
+    told["body_sha256"] = hashlib.sha256(body.encode()).hexdigest()
+    about = {"what": "order", "id": "ord_1", "sequence": 1, "chain": paid["hash"]}
+    rows = story()
+    return [rows[0], about, *rows[1:], paid, told]
+
+
+def test_the_order_of_a_request_is_checked_with_it() -> None:
+    checked = check_pack(packed(order_story()))
+
+    assert checked.problems == ()
+    assert (checked.counts["transition"], checked.counts["order"]) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("forge", "row", "words"),
+    [
+        (replaced(10, after={"status": "part_paid"}), 11, "does not have the hash"),
+        (replaced(10, sequence=2), 11, "a gap: sequence 1 was to follow"),
+        (replaced(11, subject_id="prq_1"), 12, "tells of no transition"),
+        (without(11), 12, "no notification of sequence 1 of ord_1"),
+        (replaced(1, sequence=2), 13, "ord_1 stood at sequence 2"),
+        (without(1), 10, "is no transition of prq_1"),
+        (replaced(1, id="prq_1"), 2, "another order than the one before"),
+    ],
+)
+def test_a_forged_order_is_named_by_its_row(
+    forge: Callable[[Rows], None], row: int, words: str
+) -> None:
+    rows = order_story()
+    forge(rows)
+
+    problem = check_pack(packed(rows)).problems[0]
+
+    assert (problem.row, words in problem.what) == (row, True)
 
 
 def test_a_row_is_in_the_form_that_jq_writes() -> None:

@@ -213,11 +213,11 @@ async def let_time_pass(pool: Pool, table: str, *columns: str) -> None:
 async def mislaid(pool: Pool) -> AsyncIterator[None]:
     """Hide the table of deliveries while the block lasts: no error that anybody expects."""
     async with pool.connection() as connection:
-        await connection.execute("alter table deliveries rename to mislaid")
+        await connection.execute("alter table deliveries_waiting rename to mislaid")
         try:
             yield
         finally:
-            await connection.execute("alter table mislaid rename to deliveries")
+            await connection.execute("alter table mislaid rename to deliveries_waiting")
 
 
 async def allow_connections(url: str, pool: Pool, *, allow: bool) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -114,7 +115,7 @@ async def test_an_unknown_request_is_not_found(world: World) -> None:
 async def an_event(world: World, provider_id: str, **row: object) -> str:
     """An event as it came in just now."""
     now = datetime.now(UTC)
-    ordinary = {
+    ordinary: dict[str, Any] = {
         "id": new_id("evt"),
         "day": now.date(),
         "received_at": now,

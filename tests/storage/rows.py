@@ -1,6 +1,7 @@
 """Rows put straight into the tables, ordinary by default, for tests of what reads them."""
 
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 from psycopg import sql
@@ -62,7 +63,7 @@ async def insert_request(pool: Pool, provider_id: str, **values: object) -> str:
 
 
 async def insert_transition(pool: Pool, subject_id: str, sequence: int, **values: object) -> None:
-    """Insert a transition to paid that a webhook made us find."""
+    """Insert a transition to paid that a webhook made us find; its subject stands there then."""
     ordinary: dict[str, Any] = {
         "id": f"trn_{subject_id}_{sequence}",
         "subject": "request",
@@ -72,10 +73,34 @@ async def insert_transition(pool: Pool, subject_id: str, sequence: int, **values
         "answer_sha256": b"\x01" * 32,
         "recorded_at": AT,
         "chained_from": b"",
-        "hash": b"\x02" * 32,
+        "hash": sequence.to_bytes(32),
     }
     row = ordinary | {"subject_id": subject_id, "sequence": sequence} | values
+    await stand(pool, subject_id, sequence, row["hash"])
     await insert(pool, "transitions", **row)
+
+
+async def stand(pool: Pool, subject_id: str, sequence: int, chain: bytes) -> None:
+    """Have a request, made where there is none, or an order stand at a sequence, whatever it was.
+
+    The database takes a transition from no other.
+    """
+    async with pool.connection() as connection, connection.transaction():
+        await connection.execute("set local session_replication_role = replica")
+        await connection.execute(
+            "update orders set sequence = %s, chain = %b where id = %s",
+            [sequence, chain, subject_id],
+        )
+        await connection.execute(
+            """
+            insert into requests (id, account, kind, provider_id, status, sequence, chain,
+                                  first_seen_at)
+            select %s, 'ginger-nl', 'order', %s, 'paid', %s, %b, %s
+             where not exists (select from orders where id = %s)
+            on conflict (id) do update set sequence = excluded.sequence, chain = excluded.chain
+            """,
+            [subject_id, subject_id, sequence, chain, AT, subject_id],
+        )
 
 
 async def insert_notification(pool: Pool, subject_id: str, sequence: int, **values: object) -> str:
@@ -101,14 +126,17 @@ async def insert_delivery(pool: Pool, notification_id: str, **values: object) ->
         "sequence": 1,
         "created_at": AT,
         "due_at": AT,
+        "notified_at": AT,
     }
     row = ordinary | {"notification_id": notification_id} | values
     await insert(pool, "deliveries", **row)
     return str(row["id"])
 
 
-async def insert_event(pool: Pool, event_id: str, provider_id: str, **values: object) -> str:
-    """Insert an accepted event about a Ginger order; return our id of it."""
+async def insert_event(
+    pool: Pool, event_id: str, provider_id: str, *, body: bytes | None = None, **values: object
+) -> str:
+    """Insert an accepted event about a Ginger order, and the body given; return our id of it."""
     ordinary: dict[str, Any] = {
         "day": AT.date(),
         "id": f"evt_{event_id}",
@@ -116,9 +144,11 @@ async def insert_event(pool: Pool, event_id: str, provider_id: str, **values: ob
         "kind": "order",
         "received_at": AT,
         "verdict": "accepted",
-        "body_sha256": b"\x03" * 32,
-        "body": b"{}",
+        "body_sha256": sha256(body or b"{}").digest(),
     }
     row = ordinary | {"event_id": event_id, "provider_id": provider_id} | values
     await insert(pool, "events", **row)
+    if body is not None:
+        day = row["received_at"].astimezone(UTC).date()
+        await insert(pool, "event_bodies", day=day, sha256=sha256(body).digest(), body=body)
     return str(row["id"])

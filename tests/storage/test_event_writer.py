@@ -84,7 +84,11 @@ async def test_an_event_is_stored_with_its_bytes_and_its_request_made_due(
 ) -> None:
     await writer.store("ginger-nl", call(b"\x00\xff{"), [event()])
 
-    stored = await rows(pool, "select day, account, kind, provider_id, verdict, body from events")
+    stored = await rows(
+        pool,
+        "select events.day, account, kind, provider_id, verdict, body"
+        " from events join event_bodies on sha256 = body_sha256",
+    )
     assert stored == [(date(2026, 11, 20), "ginger-nl", "order", "a", "accepted", b"\x00\xff{")]
     due = await rows(pool, "select wanted, done, known, urgency, observed_by from due")
     assert due == [(1, 0, False, 2, "webhook")]
@@ -146,12 +150,36 @@ async def test_the_body_of_a_call_is_kept_once_and_its_hash_with_every_event(
 ) -> None:
     await writer.store("gc", call(b"all of it"), [event("a"), event("b"), event("c")])
 
-    assert await rows(pool, "select body from events order by length(body) desc") == [
-        (b"all of it",), (b"",), (b"",)
-    ]  # fmt: skip
+    assert await rows(pool, "select day, body from event_bodies") == [
+        (ARRIVED_AT.date(), b"all of it")
+    ]
     assert await rows(pool, "select distinct body_sha256 = sha256('all of it') from events") == [
         (True,)
     ]
+
+
+async def test_a_new_event_finds_its_body_although_the_first_of_its_call_is_known(
+    writer: EventWriter, pool: Pool
+) -> None:
+    await writer.store("gc", call(b"[1]"), [event("a", event_id="EV1")])
+    await writer.store(
+        "gc", call(b"[1,2]"), [event("a", event_id="EV1"), event("b", event_id="EV2")]
+    )
+
+    assert await rows(
+        pool,
+        "select event_id, body from events join event_bodies on sha256 = body_sha256"
+        " order by event_id",
+    ) == [("EV1", b"[1]"), ("EV2", b"[1,2]")]
+
+
+async def test_calls_with_the_same_bytes_at_once_are_one_body(
+    writer: EventWriter, pool: Pool
+) -> None:
+    await asyncio.gather(*(writer.store("ginger-nl", call(), [event()]) for _ in range(20)))
+
+    assert await rows(pool, "select count(*) from event_bodies") == [(1,)]
+    assert await wanted(pool) == 20
 
 
 async def test_a_trigger_touches_neither_lease_nor_counters(

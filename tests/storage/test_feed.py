@@ -108,10 +108,17 @@ async def _write(
     try:
         async with unit_of_work(pool) as work:
             await work.connection.execute(
+                "insert into requests (id, account, kind, provider_id, status, sequence, chain)"
+                " values (%s, 'a', 'order', %s, 'open', %s, int8send(%s))"
+                " on conflict (id) do update"
+                " set sequence = excluded.sequence, chain = excluded.chain",
+                [subject, subject, sequence, sequence],
+            )
+            await work.connection.execute(
                 "insert into transitions (id, subject, subject_id, sequence, type, after,"
-                " observed_by, recorded_at, chained_from, hash) values"
-                " (gen_random_uuid()::text, 'request', %s, %s, 't', '{}', 'poll', now(), '', '')",
-                [subject, sequence],
+                " observed_by, recorded_at, chained_from, hash) values (gen_random_uuid()::text,"
+                " 'request', %s, %s, 't', '{}', 'poll', now(), '', int8send(%s))",
+                [subject, sequence, sequence],
             )
             await work.connection.execute(
                 "insert into notifications (id, type, subject, subject_id, sequence, body,"

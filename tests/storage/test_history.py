@@ -59,7 +59,11 @@ async def test_what_was_recorded_and_said_can_never_be_changed(
 @pytest.mark.parametrize(
     "statement",
     [
-        "update events set body = ''",
+        "update events set body_sha256 = ''",
+        "update event_bodies set body = ''",
+        "delete from event_bodies",
+        "truncate event_bodies_default",
+        "truncate events_default",
         "delete from events",
         "update observations set answer = null",
         "delete from observations",
@@ -68,7 +72,7 @@ async def test_what_was_recorded_and_said_can_never_be_changed(
 async def test_what_was_received_and_read_is_dropped_by_the_day_or_not_at_all(
     emptied: Pool, statement: str
 ) -> None:
-    await insert_event(emptied, "EV1", "a")
+    await insert_event(emptied, "EV1", "a", body=b"{}")
     await insert(
         emptied, "observations", day=AT.date(), id="obs_1", request_id="prq_1", read_at=AT,
         lease_no=1, observed_by="poll", verdict="transition", answer=b"{}",

@@ -8,6 +8,7 @@ from service.storage.deliveries import Deliveries
 from service.storage.unit_of_work import unit_of_work
 from service.storage.views.live import WHAT, Live
 from tests.storage.rows import (
+    AT,
     insert,
     insert_delivery,
     insert_event,
@@ -31,7 +32,7 @@ def ago(seconds: float) -> datetime:
 async def attempt(pool: Pool, delivery: str, number: int, *, at: datetime) -> None:
     await insert(
         pool, "attempts", delivery_id=delivery, number=number, at=at, outcome="http_204",
-        status_code=204, duration_ms=12,
+        status_code=204, duration_ms=12, notified_at=AT,
     )  # fmt: skip
 
 

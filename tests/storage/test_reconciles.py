@@ -8,7 +8,7 @@ import pytest
 from service.domain.request import Key, Kind
 from service.storage.accounts import ensure_accounts
 from service.storage.database import Pool
-from service.storage.reconciles import Ask, Reconciles, Run
+from service.storage.reconciles import Ask, Reconciles, Run, forget_runs
 from service.storage.unit_of_work import unit_of_work
 from tests.storage.rows import AT, insert_request
 
@@ -145,3 +145,13 @@ async def test_a_window_holds_what_was_there_and_changed_in_it(pool: Pool) -> No
     assert run.expected == 3
     assert [key.provider_id for key in first + rest] == ["changed", "changed-later", "made"]
     assert [key.provider_id for key in beyond] == ["before", "after"]
+
+
+async def test_runs_are_forgotten_after_more_than_a_year(pool: Pool) -> None:
+    await begun(pool)
+    await age(pool, started_at=400 * DAY + DAY, leased_until=DAY)
+    await begun(pool, replace(ASK, name="1d"))
+
+    async with unit_of_work(pool) as work:
+        assert await forget_runs(work.connection) == 1
+        assert await forget_runs(work.connection) == 0

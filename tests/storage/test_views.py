@@ -203,6 +203,7 @@ async def test_a_delivery_shows_its_attempts_in_order_and_when_the_next_one_is(p
     for number, status in ((1, 503), (2, None)):
         await insert(
             pool, "attempts", delivery_id=delivery, number=number, at=AT, outcome="failed",
+            notified_at=AT,
             status_code=status, duration_ms=12,
         )  # fmt: skip
 
@@ -242,6 +243,7 @@ async def test_a_timeline_tells_the_story_in_order_without_bodies(pool: Pool) ->
     )  # fmt: skip
     await insert(
         pool, "attempts", delivery_id=delivery, number=1, at=AT, outcome="delivered",
+        notified_at=AT,
         status_code=204, duration_ms=12, excerpt="payer",
     )  # fmt: skip
 
@@ -355,6 +357,7 @@ async def test_an_endpoint_shows_its_backlog_and_its_last_day(pool: Pool) -> Non
     for number, status in ((1, 503), (2, 204)):
         await insert(
             pool, "attempts", delivery_id=delivery, number=number, at=datetime.now(UTC),
+            notified_at=AT,
             outcome="tried", status_code=status, duration_ms=number * 10,
         )  # fmt: skip
 

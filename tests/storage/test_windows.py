@@ -1,7 +1,7 @@
 """Windows of list sweeps: leased, gone on with, never passed over."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from service.domain.notification import time_text
@@ -11,7 +11,7 @@ from service.storage.accounts import ensure_accounts
 from service.storage.database import Pool
 from service.storage.unit_of_work import unit_of_work
 from service.storage.views.accounts import list_coverage
-from service.storage.windows import Window, Windows
+from service.storage.windows import Window, Windows, forget_windows
 from tests.storage.rows import insert, insert_request
 
 ACCOUNT = "ginger-nl"
@@ -221,15 +221,33 @@ async def test_a_listed_event_is_news_unless_it_reached_us(emptied: Pool) -> Non
     await insert(
         emptied,
         "events",
-        day=date(2026, 11, 20),
+        day=datetime.now(UTC).date(),
         id="evt_1",
         account=ACCOUNT,
         event_id="EV1",
-        received_at=datetime(2026, 11, 20, tzinfo=UTC),
+        received_at=datetime.now(UTC),
         verdict="accepted",
         body_sha256=b"",
-        body=b"",
     )
     listed = [Listed(Kind.BILLING_REQUEST, f"BRQ{n}", None, event_id=f"EV{n}") for n in (1, 2)]
 
     assert await news(emptied, *listed) == ["BRQ2"]
+
+
+async def test_old_windows_are_forgotten_but_what_they_covered_is_not(emptied: Pool) -> None:
+    windows = await claim_all(emptied, timedelta(days=3))
+    await run(
+        emptied,
+        "update windows set finished_at = finished_at - interval '401 days',"
+        " since = since - interval '401 days', until = until - interval '401 days'",
+    )
+    (before,) = await list_coverage(emptied, [ACCOUNT])
+
+    async with unit_of_work(emptied) as work:
+        forgotten = await forget_windows(work.connection)
+        again = await forget_windows(work.connection)
+
+    (after,) = await list_coverage(emptied, [ACCOUNT])
+    assert (forgotten, again) == (len(windows) - 1, 0)
+    assert after["complete_up_to"] == before["complete_up_to"] is not None
+    assert after["windows"] == before["windows"][-1:]

@@ -9,7 +9,7 @@ from starlette.types import Message, Scope
 from service.runtime import Runtime
 from service.storage.database import Pool
 from service.web.app import create_app
-from tests.storage.rows import insert_notification, insert_request, insert_transition
+from tests.storage.rows import AT, insert, insert_notification, insert_request, insert_transition
 from tests.web.conftest import KEYS, not_opened
 
 
@@ -34,6 +34,24 @@ async def test_the_feed_holds_each_body_once_byte_for_byte(
     assert all(body in first.content for body in bodies[:2])
     assert [change["id"] for change in second.json()["data"]] == ["ntf_3"]
     assert third.json() == {"data": [], "next": second.json()["next"]}
+
+
+async def test_a_cursor_to_what_was_dropped_is_410_with_the_oldest_one(
+    api: httpx.AsyncClient, runtime: Runtime
+) -> None:
+    await insert_request(runtime.pool, "a")
+    bodies = [await add_change(runtime.pool, sequence) for sequence in (1, 2, 3)]
+    first, second = [
+        (await api.get("/v1/changes", params={"limit": limit})).json()["next"] for limit in (1, 2)
+    ]
+    await insert(runtime.pool, "forgotten", ends_at=AT, position=int(second[1:]))
+
+    gone = await api.get("/v1/changes", params={"after": first})
+
+    problem = gone.json()
+    assert (gone.status_code, problem["code"], problem["oldest"]) == (410, "gone", second)
+    assert f"begin again with after={second}" in problem["detail"]
+    assert bodies[2] in (await api.get("/v1/changes", params={"after": second})).content
 
 
 async def test_without_wait_an_empty_feed_answers_at_once(api: httpx.AsyncClient) -> None:

@@ -74,6 +74,7 @@ async def fill(runtime: Runtime) -> None:
     )
     await insert(
         pool, "attempts", delivery_id=delivery, number=1, at=AT, outcome="delivered",
+        notified_at=AT,
         status_code=204, duration_ms=12,
     )  # fmt: skip
     await insert_event(pool, "1", "a", id=IDS["events"])

@@ -168,7 +168,7 @@ async def test_a_request_is_answered_as_it_was(api: httpx.AsyncClient, runtime: 
             runtime.pool, request_id, sequence, after=after, recorded_at=at, occurred_at=AT
         )
         body = json.dumps({"data": told}).encode()
-        await insert_notification(runtime.pool, request_id, sequence, body=body)
+        await insert_notification(runtime.pool, request_id, sequence, body=body, created_at=at)
 
     async def answer(**when: datetime) -> tuple[int, object]:
         query = {name: at.isoformat() for name, at in when.items()}

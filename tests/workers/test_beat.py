@@ -232,14 +232,15 @@ async def with_account(runtime: Runtime, *, at: str) -> Runtime:
 async def test_beat_keeps_tomorrows_partitions_and_places_notifications_in_the_feed(
     runtime: Runtime,
 ) -> None:
+    tomorrow = f"event_bodies_{utc_now() + timedelta(days=1):%Y%m%d}"
+    async with connected(runtime.pool) as connection:
+        await connection.execute(f"drop table {tomorrow}".encode())
     await put(runtime.pool, "prq_1")
     async with beating(runtime):
         await eventually(lambda: there_is(runtime, "notifications where position is not null"))
-
-    today = f"events_{utc_now():%Y%m%d}"
-    async with connected(runtime.pool) as connection:
-        row = await (await connection.execute("select to_regclass(%s)::text", [today])).fetchone()
-    assert row == (today,)
+        await eventually(
+            lambda: there_is(runtime, f"pg_class where relname = '{tomorrow}'"),
+        )
 
 
 async def test_beat_feeds_a_recovery_that_nobody_watches(without_redis: Runtime, erp: Erp) -> None:

@@ -29,7 +29,9 @@ COMPLETE_UP_TO = """
 
 _ACCOUNTS = f"""
     select name, coalesce(state, 'ok') as state, reason, last_read_at,
-           (select max(received_at) from events where events.account = name) as last_event_at,
+           (select max(received_at) from events
+             where events.account = name
+               and day >= coalesce(heard_at, '-infinity')::date - 36) as last_event_at,
            {COMPLETE_UP_TO} as complete_up_to,
            (select count(*) from due where due.account = name
                and parked is not null and parked <> 'part_of_another') as parked,

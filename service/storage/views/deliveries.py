@@ -59,16 +59,16 @@ async def list_deliveries(
     )
     query = sql.SQL(
         """
-        select d.id, d.notification_id, d.endpoint, d.type, d.reference, d.subject_id,
-               d.sequence, d.state, d.due_at, d.created_at, d.closed_at, n.subject
-          from deliveries as d join notifications as n on n.id = d.notification_id
-         {where} order by d.id desc limit %s
+        select id, notification_id, endpoint, type, reference, subject_id, sequence, state,
+               due_at, created_at, closed_at, notified_at,
+               exists (select from orders where orders.id = subject_id) as is_of_order
+          from deliveries as d {where} order by d.id desc limit %s
         """
     ).format(where=where)
     async with reading(pool) as cursor:
         await cursor.execute(query, [*values, limit + 1])
         rows = await cursor.fetchall()
-    attempts = await _attempts(pool, [row["id"] for row in rows[:limit]])
+    attempts = await _attempts(pool, rows[:limit])
     return page_of(
         rows,
         limit,
@@ -77,14 +77,19 @@ async def list_deliveries(
     )
 
 
-async def _attempts(pool: Pool, delivery_ids: Sequence[str]) -> Mapping[str, list[Json]]:
+async def _attempts(pool: Pool, deliveries: Sequence[DictRow]) -> Mapping[str, list[Json]]:
+    if not deliveries:
+        return {}
+    times = [delivery["notified_at"] for delivery in deliveries]
     async with reading(pool) as cursor:
         await cursor.execute(
             """
             select delivery_id, at, outcome, status_code, duration_ms, excerpt
-              from attempts where delivery_id = any(%b) order by delivery_id, number
+              from attempts
+             where delivery_id = any(%b) and notified_at between %s and %s
+             order by delivery_id, number
             """,
-            [list(delivery_ids)],
+            [[delivery["id"] for delivery in deliveries], min(times), max(times)],
         )
         attempts: dict[str, list[Json]] = defaultdict(list)
         for row in await cursor.fetchall():
@@ -93,15 +98,14 @@ async def _attempts(pool: Pool, delivery_ids: Sequence[str]) -> Mapping[str, lis
 
 
 def _show(row: DictRow, attempts: Sequence[Json]) -> Json:
-    of_request = row["subject"] == "request"
     return {
         "id": row["id"],
         "notification_id": row["notification_id"],
         "endpoint": row["endpoint"],
         "type": row["type"],
         "reference": row["reference"],
-        "request_id": row["subject_id"] if of_request else None,
-        "order_id": None if of_request else row["subject_id"],
+        "request_id": None if row["is_of_order"] else row["subject_id"],
+        "order_id": row["subject_id"] if row["is_of_order"] else None,
         "sequence": row["sequence"],
         "state": row["state"],
         "attempts": [{"number": number, **one} for number, one in enumerate(attempts, start=1)],

@@ -21,7 +21,9 @@ _ENDPOINTS = """
                                where status_code is null or status_code not between 200 and 299
                            ) as failed_24h,
                            percentile_disc(0.95) within group (order by duration_ms) as p95_ms
-                      from attempts join deliveries on deliveries.id = delivery_id
+                      from attempts
+                      join deliveries on (deliveries.id, deliveries.notified_at)
+                                         = (delivery_id, attempts.notified_at)
                      where endpoint = name and at > now() - interval '24 hours') as tried
      where %(name)s::text is null or name = %(name)s
      order by name

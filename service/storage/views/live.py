@@ -58,7 +58,8 @@ _SOURCES: Final[dict[str, LiteralString]] = {
                    'sequence', sequence, 'notification_id', notification_id,
                    'outcome', outcome, 'status_code', status_code,
                    'duration_ms', duration_ms, 'state', state) as detail
-          from attempts join deliveries on deliveries.id = delivery_id
+          from attempts join deliveries
+            on (deliveries.id, deliveries.notified_at) = (delivery_id, attempts.notified_at)
          where at > %(since)s order by at, delivery_id, number
         """,
 }

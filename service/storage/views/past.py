@@ -13,11 +13,13 @@ from service.storage.views.requests import amounts_of, find_request
 # not tell happened when we learned of it, as far as we know.
 _PAST = """
     select t.*, body as told
-      from transitions as t join notifications using (subject_id, sequence)
-     where subject_id = %(request)s
+      from transitions as t
+      join notifications as n
+           on (n.subject_id, n.sequence, n.created_at) = (t.subject_id, t.sequence, t.recorded_at)
+     where t.subject_id = %(request)s
        and date_trunc('milliseconds', recorded_at) <= %(at)s
        and date_trunc('milliseconds', coalesce(occurred_at, recorded_at)) <= %(as_of)s
-     order by sequence desc limit 1
+     order by t.sequence desc limit 1
 """
 
 _FIRST = """
