@@ -11,7 +11,7 @@ from tests.model.ledger import Ledger
 from tests.model.stage import DELIVERERS, SLOTS, WORKERS, stage_on
 from tests.model.world import Model
 
-# Rounds in which everything comes to rest once nothing fails any more; ten are never needed.
+# Rounds of beat, worker and deliverer after which it counts as never coming to rest.
 ROUNDS_MAX = 20
 
 
