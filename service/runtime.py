@@ -60,6 +60,7 @@ class Runtime:
     sessions: Sessions
     provider_wire: Wire
     erp_wires: Mapping[bool, Wire]
+    erp_tls: Mapping[str, ssl.SSLContext]
     bell: Bell
     writer: EventWriter
     wake: Callable[[], None]
@@ -71,6 +72,7 @@ async def open_runtime(settings: Settings, *, role: Role) -> AsyncIterator[Runti
     """Open pools, clients and background tasks of one process; close them on leaving."""
     accounts = connect_accounts(settings)
     endpoints = _webhook_endpoints(settings)
+    erp_tls = endpoint_certificates(settings)
     urls = find_servers(settings)
     pool = pool_of(urls.postgres, application=role, connections_max=CONNECTIONS_MAX[role])
     bell = Bell(urls.redis)
@@ -109,6 +111,7 @@ async def open_runtime(settings: Settings, *, role: Role) -> AsyncIterator[Runti
             sessions=Sessions(pool, open_session),
             provider_wire=provider_wire,
             erp_wires=erp_wires,
+            erp_tls=erp_tls,
             bell=bell,
             writer=writer,
             wake=sync_waker.wake,
@@ -188,7 +191,8 @@ def _connect(account: Account, settings: Settings, where: str) -> ConnectedAccou
     keys = account.keys_as(factory.keys)
     limit = account.limit or parse_rate(factory.default_limit)
     certificate = factory.certificate(keys)
-    tls = _client_tls(*certificate, settings, where) if certificate else None
+    at = f"{settings.source}: {where}.tls_certificate_file"
+    tls = _client_tls(*certificate, at) if certificate else None
     return ConnectedAccount(
         account.name,
         account,
@@ -199,15 +203,30 @@ def _connect(account: Account, settings: Settings, where: str) -> ConnectedAccou
     )
 
 
-def _client_tls(certificate: Path, key: Path, settings: Settings, where: str) -> ssl.SSLContext:
-    """Return a context that verifies the provider and shows our certificate."""
+def endpoint_certificates(settings: Settings) -> dict[str, ssl.SSLContext]:
+    """Return what shows our certificate, by endpoint. Raises Misconfigured for unusable files."""
+    return {
+        endpoint.name: _client_tls(
+            endpoint.client_certificate_file,
+            endpoint.client_key_file,
+            f"{settings.source}: endpoint[{index}].client_certificate_file",
+        )
+        for index, endpoint in enumerate(settings.endpoints)
+        if endpoint.client_certificate_file and endpoint.client_key_file
+    }
+
+
+def _client_tls(certificate: Path, key: Path, where: str) -> ssl.SSLContext:
+    """Return a context that verifies the other side and shows our certificate.
+
+    A key behind a passphrase is refused: nobody is there to type it.
+    """
     context = httpx.create_ssl_context(trust_env=False)
     try:
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(certificate, key, password="")
     except (OSError, ssl.SSLError) as error:
         raise Misconfigured(
-            f"{settings.source}: {where}.tls_certificate_file: expected a certificate and its key"
-            f" in PEM, got: {error}"
+            f"{where}: expected a certificate and its key in PEM, got: {error}"
         ) from error
     return context
 
@@ -227,10 +246,9 @@ def _words(account: Account, settings: Settings, where: str) -> dict[str, Status
 def _webhook_endpoints(settings: Settings) -> dict[str, Endpoint]:
     endpoints = {}
     for index, endpoint in enumerate(settings.endpoints):
-        if endpoint.kind != "webhook" or endpoint.body != "settled":
+        if endpoint.kind != "webhook":
             raise Misconfigured(
                 f'{settings.source}: endpoint[{index}]: this release delivers kind = "webhook"'
-                ' with body = "settled"'
             )
         endpoints[endpoint.name] = endpoint
     return endpoints

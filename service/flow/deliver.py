@@ -6,9 +6,10 @@ never takes another's.
 """
 
 import asyncio
+import ssl
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from random import random
 from typing import Literal
@@ -16,6 +17,7 @@ from typing import Literal
 import structlog
 
 from service import erp
+from service.domain.envelope import CONTENT_TYPES, body_for
 from service.domain.lane import (
     Allowance,
     Lane,
@@ -28,6 +30,7 @@ from service.domain.lane import (
 )
 from service.domain.retry import DELIVERY_WAITS, next_attempt_seconds
 from service.domain.signature import key_of
+from service.ed25519 import seal_of
 from service.errors import Unavailable
 from service.settings import Endpoint
 from service.storage.database import Pool
@@ -38,6 +41,7 @@ from service.storage.deliveries import (
     Deliveries,
 )
 from service.storage.unit_of_work import connected, unit_of_work
+from service.storage.untold import supersede
 from service.telemetry import metrics
 from service.wire import Wire
 
@@ -56,7 +60,8 @@ class DeliverParts:
     """What a delivery touches.
 
     wires has one for endpoints in private networks and one for others. recorded is called after
-    every commit of what attempts came to. stopping, once set, has nothing more claimed.
+    every commit of what attempts came to. stopping, once set, has nothing more claimed. tls has
+    what shows our certificate, by the name of the endpoint that asks for one.
     """
 
     pool: Pool
@@ -65,6 +70,7 @@ class DeliverParts:
     now: Callable[[], datetime]
     recorded: Callable[[], None]
     stopping: asyncio.Event
+    tls: Mapping[str, ssl.SSLContext] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +164,8 @@ async def _claim_lane(
         limit = min(allowance.count, slots, free)
         if limit <= 0:
             return [], allowance
+        if endpoint.compact and lane.state is LaneState.DRAINING:
+            await supersede(work.connection, endpoint.name)
         claims = await deliveries.claim(
             endpoint.name,
             limit,
@@ -176,14 +184,31 @@ async def _attempt(
     at = parts.now()
     outcome = await erp.post(
         parts.wires[endpoint.allow_private],
-        url=endpoint.url or "",
-        keys=[key_of(secret.reveal()) for secret in endpoint.secrets],
-        notification_id=claim.notification_id,
-        body=claim.body,
+        _message_of(claim, endpoint),
+        _door_of(endpoint, parts),
         at=at,
-        timeout_seconds=endpoint.timeout.total_seconds(),
     )
     return Attempted(claim, outcome, is_probe, at)
+
+
+def _message_of(claim: ClaimedDelivery, endpoint: Endpoint) -> erp.Message:
+    return erp.Message(
+        claim.notification_id,
+        body_for(endpoint.body, claim.body, dead=claim.dead, superseded=claim.superseded),
+        CONTENT_TYPES[endpoint.body],
+        claim.traceparent,
+    )
+
+
+def _door_of(endpoint: Endpoint, parts: DeliverParts) -> erp.Door:
+    key = endpoint.signing_key
+    return erp.Door(
+        endpoint.url or "",
+        keys=[key_of(secret.reveal()) for secret in endpoint.secrets],
+        timeout_seconds=endpoint.timeout.total_seconds(),
+        seal=seal_of(key.reveal()) if key else None,
+        tls=parts.tls.get(endpoint.name),
+    )
 
 
 async def _ended(

@@ -13,6 +13,7 @@ from aiohttp import web
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from service.domain.notification import serialised
 from service.flow.deliver import DeliverParts
 from service.settings import Endpoint, Rate, Secret
 from service.storage.database import Pool
@@ -41,8 +42,12 @@ class Arrival:
     @property
     def place(self) -> tuple[str, int]:
         """The request and the sequence that the notification is about."""
-        message = json.loads(self.body)
-        return message["request_id"], message["sequence"]
+        return self.data["request_id"], self.data["sequence"]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        data: dict[str, Any] = json.loads(self.body)["data"]
+        return data
 
 
 Answer = web.StreamResponse | int
@@ -148,8 +153,16 @@ async def sending(pool: Pool, *endpoints: Endpoint) -> AsyncIterator[DeliverPart
 
 async def put(pool: Pool, subject: str, sequence: int = 1, *, to: str = "erp", **row: Any) -> str:
     """Put a notification about a request into the outbox, due long since; return its id."""
-    body = json.dumps({"request_id": subject, "sequence": sequence}).encode()
     await insert_transition(pool, subject, sequence)
+    body = serialised(
+        {
+            "type": "payment_request.paid",
+            "id": f"ntf_{subject}_{sequence}",
+            "timestamp": "2026-11-20T14:31:02.418Z",
+            "schema": "1",
+            "data": {"request_id": subject, "account": "ginger-nl", "sequence": sequence},
+        }
+    )
     notification = await insert_notification(pool, subject, sequence, body=body)
     ordinary = {"endpoint": to, "subject_id": subject, "sequence": sequence, "due_at": LONG_AGO}
     await insert_delivery(pool, notification, **ordinary | row)
