@@ -304,6 +304,7 @@ def self_signed(folder: Path) -> ssl.SSLContext:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
+    folder.mkdir(exist_ok=True)
     path = folder / "self_signed.pem"
     path.write_bytes(pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

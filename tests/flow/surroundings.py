@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -106,16 +107,16 @@ async def _holds(condition: Callable[[], bool | Awaitable[bool]]) -> bool:
 
 
 @asynccontextmanager
-async def listening() -> AsyncIterator[Erp]:
+async def listening(tls: ssl.SSLContext | None = None) -> AsyncIterator[Erp]:
     """Run an ERP until the block ends; calls that still wait for an answer are then dropped."""
     erp = Erp()
     runner = web.ServerRunner(web.Server(erp.take), shutdown_timeout=0.1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
         port = runner.addresses[0][1]
-        erp.url = f"http://127.0.0.1:{port}/hooks"
+        erp.url = f"https://localhost:{port}/hooks" if tls else f"http://127.0.0.1:{port}/hooks"
         yield erp
     finally:
         await runner.cleanup()
