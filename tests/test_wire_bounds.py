@@ -15,6 +15,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from service.errors import Unavailable
 from service.wire import Wire, is_own
+from tests.flow.surroundings import eventually
 from tests.test_wire import OK, answering, serving, silent, wired
 from tests.test_wire import self_signed as certified
 
@@ -76,8 +77,7 @@ async def test_the_time_of_a_call_includes_waiting_for_a_connection() -> None:
     async with serving(silent) as server, wired(connections_per_host=1) as wire:
         url = f"http://127.0.0.1:{server.port}/"
         first = asyncio.create_task(fails_early(wire, url, total_seconds=3 * PHASE_SECONDS))
-        while not server.heads:
-            await asyncio.sleep(0.005)
+        await eventually(lambda: bool(server.heads))
         assert await fails_early(wire, url, total_seconds=PHASE_SECONDS)
         assert len(server.heads) == 1
         assert await first

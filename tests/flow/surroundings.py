@@ -180,6 +180,13 @@ async def delivery(pool: Pool, notification_id: str) -> dict[str, Any]:
     )
 
 
+async def stored_bodies(pool: Pool) -> list[bytes]:
+    """Return what the outbox and the feed keep, by request and sequence."""
+    async with pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute("select body from notifications order by subject_id, sequence")
+        return [row["body"] for row in await cursor.fetchall()]
+
+
 async def lane(pool: Pool, name: str = "erp") -> dict[str, Any]:
     """Return an endpoint's row."""
     return await _row(pool, "select * from endpoints where name = %s", name)

@@ -34,6 +34,7 @@ from tests.flow.surroundings import (
     listening,
     put,
     sending,
+    stored_bodies,
 )
 from tests.test_wire import self_signed
 
@@ -94,9 +95,7 @@ async def test_another_endpoint_gets_the_ordinary_body_and_so_does_the_feed(pool
             await put(pool, "prq_1", to="plain")
             await put(pool, "prq_2", to="events")
             await drain(parts)
-    async with pool.connection() as connection:
-        cursor = await connection.execute("select body from notifications order by subject_id")
-        stored = [bytes(row[0]) for row in await cursor.fetchall()]
+    stored = await stored_bodies(pool)
 
     by_path: dict[str, Arrival] = {arrival.path: arrival for arrival in erp.arrivals}
     assert by_path["/hooks"].body == stored[0]

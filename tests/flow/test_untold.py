@@ -21,6 +21,7 @@ from tests.flow.surroundings import (
     listening,
     put,
     sending,
+    stored_bodies,
 )
 
 
@@ -146,9 +147,7 @@ async def test_the_feed_keeps_the_body_without_the_lists(parts: DeliverParts, er
     erp.answering = answers(404, 204)
     await drain(parts)
 
-    async with parts.pool.connection() as connection:
-        cursor = await connection.execute("select body from notifications order by sequence")
-        bodies = [bytes(row[0]) for row in await cursor.fetchall()]
+    bodies = await stored_bodies(parts.pool)
     assert bodies[0] == erp.arrivals[0].body
     assert b'"dead"' in erp.arrivals[1].body
     assert bodies[1] == erp.arrivals[1].body.replace(b',"dead":[1]', b"")
