@@ -24,15 +24,12 @@ import click
 from psycopg.rows import scalar_row
 
 from service import embedded
-from service.domain.notification import serialised, time_text
 from service.flow.deliver import DeliverParts, deliver_due
 from service.settings import Rate
 from service.storage.database import Pool, pool_of, upgrade
-from service.storage.history import TransitionRow
-from service.storage.notifications import NotificationRow
-from service.storage.unit_of_work import unit_of_work
 from service.telemetry import logs
 from tests.flow.surroundings import Answer, Arrival, endpoint, listening, sending
+from tests.outbox import write
 
 HOURS_DOWN = 62  # from Friday, 18:00, to Monday, 8:00
 SLOTS = 128
@@ -146,7 +143,7 @@ async def spend(pool: Pool, plan: Plan, say: Callable[[str], None]) -> Report:
         async with sending(pool, lane) as parts:
             parts = replace(parts, now=clock.now)
             for hour, written in enumerate(plan.hours(), start=1):
-                await write(pool, written, at=clock.now())
+                await write(pool, [(*one, "erp") for one in written], at=clock.now())
                 while clock.seconds < hour * 3600:
                     await look(parts)
                     left = hour * 3600 - clock.seconds
@@ -171,13 +168,6 @@ async def spend(pool: Pool, plan: Plan, say: Callable[[str], None]) -> Report:
         most_in_a_second=most_in_a_second([at for at, *_ in door.taken]),
         hours_until_all=round((clock.seconds - back_at) / 3600, 2),
     )
-
-
-async def write(pool: Pool, written: Sequence[tuple[str, int]], *, at: datetime) -> None:
-    """Record a change of each order and put its message into the outbox."""
-    async with unit_of_work(pool) as work:
-        await work.history.append_transitions([_transition(*one, at) for one in written])
-        await work.outbox.add([_message(*one, at) for one in written])
 
 
 class OneLook(asyncio.Event):
@@ -232,51 +222,6 @@ def most_in_a_second(times: Sequence[float]) -> int:
             first += 1
         most = max(most, last - first + 1)
     return most
-
-
-def _transition(order_id: str, sequence: int, at: datetime) -> TransitionRow:
-    return TransitionRow(
-        id=f"trn_{order_id}_{sequence}",
-        subject="order",
-        subject_id=order_id,
-        sequence=sequence,
-        type="order.paid",
-        before=None,
-        after={"status": "paid"},
-        correction=False,
-        observed_by="webhook",
-        observation_id=None,
-        answer_sha256=None,
-        lease_no=None,
-        version=None,
-        occurred_at=None,
-        recorded_at=at,
-        chained_from=b"",
-        hash=b"",
-    )
-
-
-def _message(order_id: str, sequence: int, at: datetime) -> NotificationRow:
-    identifier = f"ntf_{order_id}_{sequence}"
-    message = {
-        "type": "order.paid",
-        "id": identifier,
-        "timestamp": time_text(at),
-        "schema": "1",
-        "data": {"order_id": order_id, "sequence": sequence},
-    }
-    return NotificationRow(
-        id=identifier,
-        type="order.paid",
-        subject="order",
-        subject_id=order_id,
-        sequence=sequence,
-        account=None,
-        reference=None,
-        body=serialised(message),
-        created_at=at,
-        endpoints=("erp",),
-    )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ async def test_after_an_hour_of_503_all_arrives_once_in_order_and_no_faster_than
     assert report.delivered == 30
     assert 12 <= report.probes <= 20  # after 15, 30, 60, 120 and 240 s, then every five minutes
     assert report.attempts_while_down - report.probes <= 6  # five that put the lane on hold
-    assert report.most_in_a_second <= HOUR.rate_per_second + 1  # what a look may find left over
+    assert report.most_in_a_second <= HOUR.rate_per_second + 1  # one may be longer on its way
 
 
 def test_the_figures_notice_what_they_are_for() -> None:
