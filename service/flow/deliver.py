@@ -137,9 +137,13 @@ async def _claim_lanes(parts: DeliverParts, flying: Flying, slots: int) -> bool:
     share = max(1, slots // max(1, len(parts.endpoints)))
     held_back = False
     for name in names:
-        free = min(slots - len(flying), share - Counter(flying.values())[name])
         endpoint = parts.endpoints.get(name)
-        if endpoint is None or free <= 0:
+        if endpoint is None:
+            continue
+        # One that is full by our own attempts alone costs the others no transaction.
+        own = min(share, endpoint.concurrency) - Counter(flying.values())[name]
+        free = min(slots - len(flying), own)
+        if free <= 0:
             continue
         claims, allowance = await _claim_lane(parts, endpoint, free)
         held_back |= allowance.count == 0
