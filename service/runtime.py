@@ -1,15 +1,19 @@
 """Puts the parts together, once per process."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import httpx
+from psycopg.conninfo import conninfo_to_dict
 
 from service import embedded
 from service.budget import CallBudget, credential_of, share_limits
@@ -27,10 +31,11 @@ from service.storage.database import Pool, pool_of
 from service.storage.deliveries import Deliveries
 from service.storage.event_writer import EventWriter
 from service.storage.unit_of_work import unit_of_work
-from service.wire import Wire
+from service.wire import Address, Wire
 
 Role = Literal["web", "worker", "beat", "command"]
 
+LOOK_UP_SECONDS_MAX = 2.0
 CONNECTIONS_MAX = {"web": 8, "worker": 6, "beat": 3, "command": 4}
 
 
@@ -87,7 +92,10 @@ async def open_runtime(settings: Settings, *, role: Role) -> AsyncIterator[Runti
         line = Line(provider_wire, budget.draw)
         return await fetch(account, exchange, line=line, purpose="told")
 
-    erp_wires = {False: Wire(check_addresses=True), True: Wire(check_addresses=False)}
+    erp_wires = {
+        False: Wire(check_addresses=True, extra_denied=await server_addresses(urls)),
+        True: Wire(check_addresses=False),
+    }
     async with AsyncExitStack() as stack:
         stack.callback(bell.close)
         for wire in (provider_wire, *erp_wires.values()):
@@ -129,6 +137,25 @@ def find_servers(settings: Settings) -> Urls:
     postgres = configured[0].reveal() if configured[0] else running["postgres"]
     redis = configured[1].reveal() if configured[1] else running["redis"]
     return Urls(postgres, redis)
+
+
+async def server_addresses(urls: Urls) -> frozenset[Address]:
+    """Return where our servers are: no configured URL may lead there, even if it is public.
+
+    A server that is spoken to through a socket file has no address. One whose name leads nowhere
+    within 2 s is left out: it cannot be reached either.
+    """
+    names = str(conninfo_to_dict(urls.postgres).get("host") or "").split(",")
+    names.append(urlsplit(urls.redis).hostname or "")
+    looking_up = asyncio.get_running_loop().getaddrinfo
+    found: set[Address] = set()
+    for name in names:
+        if name and not name.startswith("/"):
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(LOOK_UP_SECONDS_MAX):
+                    answers = await looking_up(name, None, type=socket.SOCK_STREAM)
+                found |= {ip_address(address[0]) for *_, address in answers}
+    return frozenset(found)
 
 
 def connect_accounts(settings: Settings) -> dict[str, ConnectedAccount]:
