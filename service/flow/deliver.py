@@ -197,10 +197,10 @@ async def _attempt(
 
 def _message_of(claim: ClaimedDelivery, endpoint: Endpoint) -> erp.Message:
     return erp.Message(
-        claim.notification_id,
-        body_for(endpoint.body, claim.body, dead=claim.dead, superseded=claim.superseded),
-        CONTENT_TYPES[endpoint.body],
-        claim.traceparent,
+        notification_id=claim.notification_id,
+        body=body_for(endpoint.body, claim.body, dead=claim.dead, superseded=claim.superseded),
+        content_type=CONTENT_TYPES[endpoint.body],
+        traceparent=claim.traceparent,
     )
 
 
