@@ -6,9 +6,10 @@ never takes another's.
 """
 
 import asyncio
+import ssl
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from random import random
 from typing import Literal
@@ -16,6 +17,7 @@ from typing import Literal
 import structlog
 
 from service import erp
+from service.domain.envelope import CONTENT_TYPES, body_for
 from service.domain.lane import (
     Allowance,
     Lane,
@@ -29,6 +31,7 @@ from service.domain.lane import (
 )
 from service.domain.retry import DELIVERY_WAITS, next_attempt_seconds
 from service.domain.signature import key_of
+from service.ed25519 import seal_of
 from service.errors import Unavailable
 from service.settings import Endpoint
 from service.storage.database import Pool
@@ -39,6 +42,7 @@ from service.storage.deliveries import (
     Deliveries,
 )
 from service.storage.unit_of_work import connected, unit_of_work
+from service.storage.untold import supersede
 from service.telemetry import metrics
 from service.wire import Wire
 
@@ -57,7 +61,8 @@ class DeliverParts:
     """What a delivery touches.
 
     wires has one for endpoints in private networks and one for others. recorded is called after
-    every commit of what attempts came to. stopping, once set, has nothing more claimed.
+    every commit of what attempts came to. stopping, once set, has nothing more claimed. tls has
+    what shows our certificate, by the name of the endpoint that asks for one.
     """
 
     pool: Pool
@@ -66,6 +71,7 @@ class DeliverParts:
     now: Callable[[], datetime]
     recorded: Callable[[], None]
     stopping: asyncio.Event
+    tls: Mapping[str, ssl.SSLContext] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +143,13 @@ async def _claim_lanes(parts: DeliverParts, flying: Flying, slots: int) -> bool:
     share = max(1, slots // max(1, len(parts.endpoints)))
     held_back = False
     for name in names:
-        free = min(slots - len(flying), share - Counter(flying.values())[name])
         endpoint = parts.endpoints.get(name)
-        if endpoint is None or free <= 0:
+        if endpoint is None:
+            continue
+        # One that is full by our own attempts alone costs the others no transaction.
+        own = min(share, endpoint.concurrency) - Counter(flying.values())[name]
+        free = min(slots - len(flying), own)
+        if free <= 0:
             continue
         claims, allowance = await _claim_lane(parts, endpoint, free)
         held_back |= allowance.count == 0
@@ -164,6 +174,8 @@ async def _claim_lane(
         limit = min(allowance.count, slots, free)
         if limit <= 0:
             return [], allowance
+        if endpoint.compact and lane.state is LaneState.DRAINING:
+            await supersede(work.connection, endpoint.name)
         claims = await deliveries.claim(
             endpoint.name,
             limit,
@@ -182,14 +194,31 @@ async def _attempt(
     at = parts.now()
     outcome = await erp.post(
         parts.wires[endpoint.allow_private],
-        url=endpoint.url or "",
-        keys=[key_of(secret.reveal()) for secret in endpoint.secrets],
-        notification_id=claim.notification_id,
-        body=claim.body,
+        _message_of(claim, endpoint),
+        _door_of(endpoint, parts),
         at=at,
-        timeout_seconds=endpoint.timeout.total_seconds(),
     )
     return Attempted(claim, outcome, is_probe, at)
+
+
+def _message_of(claim: ClaimedDelivery, endpoint: Endpoint) -> erp.Message:
+    return erp.Message(
+        notification_id=claim.notification_id,
+        body=body_for(endpoint.body, claim.body, dead=claim.dead, superseded=claim.superseded),
+        content_type=CONTENT_TYPES[endpoint.body],
+        traceparent=claim.traceparent,
+    )
+
+
+def _door_of(endpoint: Endpoint, parts: DeliverParts) -> erp.Door:
+    key = endpoint.signing_key
+    return erp.Door(
+        endpoint.url or "",
+        keys=[key_of(secret.reveal()) for secret in endpoint.secrets],
+        timeout_seconds=endpoint.timeout.total_seconds(),
+        seal=seal_of(key.reveal()) if key else None,
+        tls=parts.tls.get(endpoint.name),
+    )
 
 
 async def _ended(

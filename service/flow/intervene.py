@@ -23,7 +23,7 @@ from service.flow.window import moment_in
 from service.settings import Endpoint, Expected
 from service.storage.database import Pool
 from service.storage.deliveries import REMOVED, ClaimedDelivery, Deliveries
-from service.storage.identifiers import new_id
+from service.storage.identifiers import new_id, new_traceparent
 from service.storage.interventions import Did, Intervention, Interventions
 from service.storage.reconciles import Ask, Reconciles
 from service.storage.unit_of_work import connected, unit_of_work
@@ -185,6 +185,10 @@ async def try_endpoint(
         lease_no=0,
         notified_at=at,
         body=body,
+        traceparent=new_traceparent(),
+        dead=[],
+        superseded=[],
+        has_untold=False,
     )
     async with unit_of_work(parts.pool) as work:
         await Interventions(work.connection).append(

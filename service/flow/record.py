@@ -21,13 +21,17 @@ from service.storage.unit_of_work import Work
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """The read behind a transition: what made us look, when, and the answer's hash."""
+    """The read behind a transition: what made us look, when, and the answer's hash.
+
+    traceparent is that of the webhook that made us look, else of a trace of its own.
+    """
 
     observed_by: ObservedBy
     observed_at: datetime
     observation_id: str
     answer_sha256: bytes
     lease_no: int
+    traceparent: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,7 @@ def _request_message(
         ),
         created_at=at,
         endpoints=endpoints_for(endpoints, kind, {request.key.account}),
+        traceparent=moved.cause.traceparent,
     )
 
 

@@ -29,11 +29,13 @@ async def roll_up_orders(
     endpoints: Sequence[Endpoint],
     at: datetime,
     before: Mapping[str, OrderRow] | None = None,
+    traceparents: Mapping[str, str] | None = None,
 ) -> int:
     """Add up orders again from their requests; return how many changed.
 
     triggered maps each order's id to what made us look at it. before holds those of them of which
     another amount is expected since, as they stood: that is told, whatever they add up to.
+    traceparents has the traces that orders' messages belong to; others begin one of their own.
 
     Locks the orders first and reads their requests in a later statement, so that two requests
     of one order which are paid at the same instant see each other.
@@ -52,7 +54,9 @@ async def roll_up_orders(
         if _facts_of(was) != _facts_after(order, state):
             row = _transition_row(was, order, state, triggered[order.id], at)
             rows.append(row)
-            messages.append(_message(order, state, of_order, row.sequence, endpoints, at))
+            message = _message(order, state, of_order, row.sequence, endpoints, at)
+            trace = (traceparents or {}).get(order.id, message.traceparent)
+            messages.append(replace(message, traceparent=trace))
             saved.append(RolledUp(order.id, state, row.sequence, row.hash))
         elif _is_remembered_otherwise(order, state):
             saved.append(RolledUp(order.id, state, order.sequence, order.chain))

@@ -14,12 +14,14 @@ from msgspec import field
 from msgspec.structs import force_setattr
 
 from service.domain.channel import SILENT_CHANGES
+from service.domain.signature import SIGNATURES_MAX
 from service.settings.section import Duration, Section, Unparsed
 from service.settings.values import (
     Expected,
     Rate,
     Secret,
     check_network,
+    check_signing_key,
     check_url,
     check_webhook_secret,
 )
@@ -177,8 +179,9 @@ class Account(Section):
 class Endpoint(Section):
     """Where notifications go: by webhook, by a recipe for a known ERP, to a file or a stream.
 
-    secrets sign in this order, all of them during a rotation. retry replaces the default
-    schedule. allow_private lets the address be in the own network.
+    secrets sign in this order, all of them during a rotation; signing_key adds a signature that
+    its public key checks. retry replaces the default schedule. allow_private lets the address be
+    in the own network.
     """
 
     needs: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -219,8 +222,28 @@ class Endpoint(Section):
                 raise Expected(f'{key}, which kind = "{self.kind}" needs', at=key)
         if self.url is not None:
             _check("url", check_url, self.url)
-        _check_each("secrets", check_webhook_secret, self.secrets)
+        self._check_signing()
+        self._check_certificate()
         _check_at_least_one("concurrency", self.concurrency)
+
+    def _check_signing(self) -> None:
+        _check_each("secrets", check_webhook_secret, self.secrets)
+        if self.signing_key is not None:
+            _check("signing_key", check_signing_key, self.signing_key)
+        if len(self.secrets) + (self.signing_key is not None) > SIGNATURES_MAX:
+            raise Expected(
+                f"at most {SIGNATURES_MAX} signatures: receivers look at no more", at="secrets"
+            )
+
+    def _check_certificate(self) -> None:
+        given = {
+            "client_certificate_file": self.client_certificate_file,
+            "client_key_file": self.client_key_file,
+        }
+        missing = [key for key, file in given.items() if file is None]
+        if len(missing) == 1:
+            [other] = given.keys() - missing
+            raise Expected(f"a file, since {other} is given", at=missing[0])
 
     def matches(self, type: str, account: str | None) -> bool:  # noqa: A002 - the field's name
         """Return whether a notification of this type, about this account, comes here.

@@ -1,7 +1,7 @@
 """Deliveries on their way to endpoints, their attempts, and the lanes they travel in."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
 from service.domain.lane import Lane, LaneState, paused, resumed
+from service.storage.untold import list_untold, mark_told
 
 # Beyond the longest time-out of a delivery by this much: how long a killed worker's deliveries
 # wait until another takes them.
@@ -28,7 +29,11 @@ _LANE_COLUMNS = tuple(field.name for field in fields(Lane))
 
 @dataclass(frozen=True, slots=True)
 class ClaimedDelivery:
-    """A leased delivery with the bytes to sign."""
+    """A leased delivery with the stored bytes of its message.
+
+    dead and superseded are earlier sequences that it has to list, the same at every try.
+    has_untold says that they were to be fixed at this claim.
+    """
 
     id: str
     notification_id: str
@@ -40,6 +45,10 @@ class ClaimedDelivery:
     lease_no: int
     notified_at: datetime
     body: bytes
+    traceparent: str | None
+    dead: list[int]
+    superseded: list[int]
+    has_untold: bool
 
     @property
     def lease(self) -> tuple[str, int]:
@@ -185,9 +194,11 @@ class Deliveries:
     ) -> list[ClaimedDelivery]:
         """Lease up to limit deliveries of an endpoint, only the first waiting of each subject.
 
-        whatever_is_due is for a probe: the oldest waiting one, also before its time. Of a bare
-        equation the planner expects so few rows that it looks at all that wait before it takes
-        any; with coalesce it goes by the time that they are due and ends with the last it needs.
+        whatever_is_due is for a probe: the oldest waiting one, also before its time. What the
+        endpoint never got of a subject is listed in the delivery that is claimed first after it.
+        Of a bare equation the planner expects so few rows that it looks at all that wait before
+        it takes any; with coalesce it goes by the time that they are due and ends with the last
+        it needs.
         """
         async with self._connection.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(
@@ -209,7 +220,14 @@ class Deliveries:
                        lease_no = d.lease_no + 1
                   from heads where d.id = heads.id
                 returning d.id, d.notification_id, d.endpoint, d.type, d.subject_id, d.sequence,
-                          d.attempts_made, d.lease_no, d.notified_at
+                          d.attempts_made, d.lease_no, d.notified_at, d.dead, d.superseded,
+                          d.lease_no = 1 and coalesce((
+                              select true from deliveries_closed as other
+                               where other.endpoint = d.endpoint
+                                 and other.subject_id = d.subject_id
+                                 and other.sequence < d.sequence
+                                 and other.state in ('dead', 'superseded') and not other.is_told
+                               limit 1), false) as has_untold
                 """,
                 {
                     "endpoint": endpoint,
@@ -219,11 +237,12 @@ class Deliveries:
                 },
             )
             claimed = await cursor.fetchall()
-        bodies = await self._bodies(claimed)
-        return [ClaimedDelivery(**row, body=bodies[row["notification_id"]]) for row in claimed]
+        messages = await self._messages(claimed)
+        claims = [ClaimedDelivery(**row, **messages[row["notification_id"]]) for row in claimed]
+        return await self._with_untold(claims)
 
-    async def _bodies(self, claimed: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
-        """Return the bodies of claimed deliveries by notification, from their partitions alone.
+    async def _messages(self, claimed: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Return body and trace of claimed deliveries by notification, from their partitions alone.
 
         In a statement of its own: only with their times given are the others never looked at.
         """
@@ -231,11 +250,26 @@ class Deliveries:
             return {}
         times = [row["notified_at"] for row in claimed]
         cursor = await self._connection.execute(
-            "select id, body from notifications"
+            "select id, body, traceparent from notifications"
             " where id = any(%b) and created_at between %s and %s",
             [[row["notification_id"] for row in claimed], min(times), max(times)],
         )
-        return dict(await cursor.fetchall())
+        return {
+            id_: {"body": body, "traceparent": traceparent}
+            for id_, body, traceparent in await cursor.fetchall()
+        }
+
+    async def _with_untold(self, claims: list[ClaimedDelivery]) -> list[ClaimedDelivery]:
+        first_after = [claim.id for claim in claims if claim.has_untold]
+        if not first_after:
+            return claims
+        lists = await list_untold(self._connection, first_after)
+        return [
+            replace(claim, dead=lists[claim.id][0], superseded=lists[claim.id][1])
+            if claim.id in lists
+            else claim
+            for claim in claims
+        ]
 
     async def close(self, closings: Sequence[Closing]) -> set[tuple[str, int]]:
         """Write attempts and their outcome; return the leases that still were ours.
@@ -277,6 +311,13 @@ class Deliveries:
         numbers = {(id_, lease_no): tries for id_, lease_no, tries in await cursor.fetchall()}
         kept = [closing for closing in ordered if closing.claimed.lease in numbers]
         await self._append_attempts(kept, [numbers[closing.claimed.lease] for closing in kept])
+        listing = [
+            closing.claimed.id
+            for closing in kept
+            if closing.state == "delivered" and (closing.claimed.dead or closing.claimed.superseded)
+        ]
+        if listing:
+            await mark_told(self._connection, listing)
         return set(numbers)
 
     async def put_oldest_first(self, endpoint: str) -> None:

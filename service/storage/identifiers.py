@@ -6,6 +6,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from service.domain.trace import traceparent_from
+
 Prefix = Literal["evt", "prq", "ord", "obs", "trn", "ntf", "dlv", "dec", "ivn", "rcv"]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
@@ -45,3 +47,8 @@ def _text(prefix: Prefix, milliseconds: int, random: int) -> str:
     number = milliseconds << 80 | random
     pairs = [_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)]
     return f"{prefix}_{''.join(pairs)}"
+
+
+def new_traceparent() -> str:
+    """Return the traceparent of a trace that begins with us."""
+    return traceparent_from(secrets.token_bytes(24))

@@ -62,7 +62,7 @@ async def told(
     """A notification as it stands after its delivery to erp came to state, None: it had none."""
     subject = message.get("subject", "request")
     await insert_transition(pool, about, sequence, subject=subject)
-    body = json.dumps({"request_id": about, "sequence": sequence}).encode()
+    body = json.dumps({"data": {"request_id": about, "sequence": sequence}}).encode()
     row = {"account": "ginger-nl", "body": body, "created_at": at} | message
     notification = await insert_notification(pool, about, sequence, **row)
     if state is not None:

@@ -5,11 +5,13 @@ import asyncio
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.ed25519 import public_key_of
 from service.errors import NotFound
 from service.flow import intervene
 from service.runtime import Runtime, deliver_parts
 from service.settings import Endpoint
 from service.storage.views.endpoints import find_endpoint, list_endpoints
+from service.storage.views.reading import Json
 from service.web.api.acts import reason_in, who_in
 from service.web.api.answers import json_response, list_response
 from service.web.api.query import Query
@@ -17,10 +19,11 @@ from service.web.api.routing import resource
 
 
 async def list_all(request: Request) -> Response:
-    """Answer the health of all endpoints."""
+    """Answer the health of all endpoints, each with the key that checks its v1a signatures."""
     here: Runtime = request.state.runtime
     Query(request)
-    return list_response(await list_endpoints(here.pool))
+    rows = await list_endpoints(here.pool)
+    return list_response([_with_key(row, here) for row in rows])
 
 
 async def pause(request: Request, body: bytes) -> Response:
@@ -73,7 +76,14 @@ async def _standing(here: Runtime, name: str) -> Response:
     shown = await find_endpoint(here.pool, name)
     if shown is None:
         raise NotFound("no such endpoint")
-    return json_response(shown)
+    return json_response(_with_key(shown, here))
+
+
+def _with_key(row: Json, here: Runtime) -> Json:
+    """Add the public half of a configured endpoint's signing key, None without one."""
+    endpoint = here.endpoints.get(row["name"])
+    key = endpoint.signing_key if endpoint else None
+    return row | {"public_key": public_key_of(key.reveal()) if key else None}
 
 
 ROUTES = [
