@@ -1,0 +1,10 @@
+"""All traffic to the ERP: one module for each kind of endpoint.
+
+Whatever the kind, an attempt comes to an Outcome; lanes, order, retries and dead letters are the
+same road for all of them and stand in `flow/deliver.py`.
+"""
+
+from service.erp.outcome import Door, Message, Outcome
+from service.erp.webhook import excerpt_of, post, result_of
+
+__all__ = ["Door", "Message", "Outcome", "excerpt_of", "post", "result_of"]
