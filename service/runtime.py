@@ -15,6 +15,7 @@ from service import embedded
 from service.budget import CallBudget, credential_of, share_limits
 from service.domain.polling import PollPlan
 from service.domain.status import Status
+from service.erp import Door, doors_of
 from service.errors import Misconfigured
 from service.fetch import ConnectedAccount, Fetched, Line, fetch
 from service.nudge import DELIVER, SYNC, Bell, Waker
@@ -60,6 +61,7 @@ class Runtime:
     sessions: Sessions
     provider_wire: Wire
     erp_wires: Mapping[bool, Wire]
+    doors: Mapping[str, Door]
     bell: Bell
     writer: EventWriter
     wake: Callable[[], None]
@@ -70,7 +72,7 @@ class Runtime:
 async def open_runtime(settings: Settings, *, role: Role) -> AsyncIterator[Runtime]:
     """Open pools, clients and background tasks of one process; close them on leaving."""
     accounts = connect_accounts(settings)
-    endpoints = _webhook_endpoints(settings)
+    endpoints = _endpoints(settings)
     urls = find_servers(settings)
     pool = pool_of(urls.postgres, application=role, connections_max=CONNECTIONS_MAX[role])
     bell = Bell(urls.redis)
@@ -86,10 +88,13 @@ async def open_runtime(settings: Settings, *, role: Role) -> AsyncIterator[Runti
         return await fetch(account, exchange, line=line, purpose="told")
 
     erp_wires = {False: Wire(check_addresses=True), True: Wire(check_addresses=False)}
+    doors = doors_of(settings, wires=erp_wires, redis_url=urls.redis)
     async with AsyncExitStack() as stack:
         stack.callback(bell.close)
         for wire in (provider_wire, *erp_wires.values()):
             stack.push_async_callback(wire.aclose)
+        for door in doors.values():
+            stack.push_async_callback(door.aclose)
         await pool.open(wait=False)
         stack.push_async_callback(pool.close, timeout=2.0)
         if role == "web":
@@ -109,6 +114,7 @@ async def open_runtime(settings: Settings, *, role: Role) -> AsyncIterator[Runti
             sessions=Sessions(pool, open_session),
             provider_wire=provider_wire,
             erp_wires=erp_wires,
+            doors=doors,
             bell=bell,
             writer=writer,
             wake=sync_waker.wake,
@@ -224,13 +230,12 @@ def _words(account: Account, settings: Settings, where: str) -> dict[str, Status
     return words
 
 
-def _webhook_endpoints(settings: Settings) -> dict[str, Endpoint]:
+def _endpoints(settings: Settings) -> dict[str, Endpoint]:
     endpoints = {}
     for index, endpoint in enumerate(settings.endpoints):
-        if endpoint.kind != "webhook" or endpoint.body != "settled":
+        if endpoint.body != "settled":
             raise Misconfigured(
-                f'{settings.source}: endpoint[{index}]: this release delivers kind = "webhook"'
-                ' with body = "settled"'
+                f'{settings.source}: endpoint[{index}]: this release delivers body = "settled"'
             )
         endpoints[endpoint.name] = endpoint
     return endpoints

@@ -18,6 +18,7 @@ from service.domain.notification import (
 )
 from service.domain.order import OrderState, roll_up
 from service.domain.request import ObservedBy, PaymentRequest
+from service.domain.retry import next_turn
 from service.settings import Endpoint
 from service.storage.history import TransitionRow
 from service.storage.identifiers import new_id
@@ -192,6 +193,7 @@ def _request_message(
         ),
         created_at=at,
         endpoints=_endpoints_for(endpoints, kind, {request.key.account}),
+        due_at=_due_at(endpoints, at),
     )
 
 
@@ -289,6 +291,7 @@ def _order_message(
         ),
         created_at=at,
         endpoints=_endpoints_for(endpoints, kind, {member.account for member in members}),
+        due_at=_due_at(endpoints, at),
     )
 
 
@@ -316,3 +319,8 @@ def _endpoints_for(endpoints: Sequence[Endpoint], kind: str, accounts: set[str])
         for endpoint in endpoints
         if any(endpoint.matches(kind, account) for account in asked)
     )
+
+
+def _due_at(endpoints: Sequence[Endpoint], at: datetime) -> dict[str, datetime]:
+    """Return when those endpoints that are told only every so often are told next."""
+    return {each.name: next_turn(each.every, at) for each in endpoints if each.every is not None}

@@ -173,6 +173,17 @@ class Deliveries:
         row = await cursor.fetchone()
         return int(row[0]) if row else 0
 
+    async def overtaken(self, endpoint: str, claims: Sequence[ClaimedDelivery]) -> frozenset[str]:
+        """Return those of claims (their ids) of whose subject the endpoint has a later one."""
+        cursor = await self._connection.execute(
+            "select d.id from deliveries as d where d.id = any(%b) and exists ("
+            " select from deliveries as later where later.endpoint = %s"
+            " and later.subject_id = d.subject_id and later.sequence > d.sequence"
+            " and later.state = 'delivered')",
+            [[claimed.id for claimed in claims], endpoint],
+        )
+        return frozenset(row[0] for row in await cursor.fetchall())
+
     async def claim(
         self, endpoint: str, limit: int, *, lease_seconds: float, whatever_is_due: bool = False
     ) -> list[ClaimedDelivery]:

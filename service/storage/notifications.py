@@ -1,7 +1,7 @@
 """The outbox: one message per transition, and one delivery of it per endpoint that wants it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -12,7 +12,10 @@ from service.storage.identifiers import new_id
 
 @dataclass(frozen=True, slots=True)
 class NotificationRow:
-    """A message with the exact bytes that are signed, and the endpoints that get it."""
+    """A message with the exact bytes that are signed, and the endpoints that get it.
+
+    due_at names those that are not to get it at once.
+    """
 
     id: str
     type: str
@@ -24,6 +27,7 @@ class NotificationRow:
     body: bytes
     created_at: datetime
     endpoints: tuple[str, ...]
+    due_at: Mapping[str, datetime] = field(default_factory=dict)
 
 
 class Outbox:
@@ -61,7 +65,16 @@ class Outbox:
 
     async def _add_deliveries(self, rows: Sequence[NotificationRow]) -> int:
         deliveries = [
-            (new_id("dlv"), row.id, endpoint, row.type, row.subject_id, row.sequence, row.reference)
+            (
+                new_id("dlv"),
+                row.id,
+                endpoint,
+                row.type,
+                row.subject_id,
+                row.sequence,
+                row.reference,
+                row.due_at.get(endpoint),
+            )
             for row in rows
             for endpoint in row.endpoints
         ]
@@ -69,9 +82,13 @@ class Outbox:
             await self._connection.execute(
                 """
                 insert into deliveries (id, notification_id, endpoint, type, subject_id,
-                                        sequence, reference)
-                select * from unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
-                                     %b::bigint[], %b::text[])
+                                        sequence, reference, due_at)
+                select id, notification_id, endpoint, type, subject_id, sequence, reference,
+                       coalesce(due_at, now())
+                  from unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
+                              %b::bigint[], %b::text[], %b::timestamptz[])
+                    as d (id, notification_id, endpoint, type, subject_id, sequence, reference,
+                          due_at)
                 """,
                 [list(column) for column in zip(*deliveries, strict=True)],
             )

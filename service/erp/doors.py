@@ -1,0 +1,44 @@
+"""Makes the doors of the endpoints that are no webhooks, each checked as far as a start can."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from service.erp.file import FileDoor
+from service.erp.outcome import Door
+from service.erp.recipe import load_recipe
+from service.erp.steps import RecipeDoor
+from service.erp.stream import StreamDoor
+from service.settings import Settings
+from service.settings.place import Place
+from service.wire import Wire
+
+
+def doors_of(settings: Settings, *, wires: Mapping[bool, Wire], redis_url: str) -> dict[str, Door]:
+    """Return the door of every endpoint that has one; nothing is connected to yet.
+
+    wires are by allow_private; redis_url is for streams that name no server of their own. Raises
+    Misconfigured for a recipe that cannot be followed.
+    """
+    doors: dict[str, Door] = {}
+    folder = Path(settings.source).absolute().parent
+    for index, endpoint in enumerate(settings.endpoints):
+        match endpoint.kind:
+            case "webhook":
+                continue
+            case "recipe":
+                place = Place(settings.source, folder).key("endpoint").item(index)
+                recipe = load_recipe(endpoint, folder=folder, place=place)
+                doors[endpoint.name] = RecipeDoor(recipe, endpoint, wires[endpoint.allow_private])
+            case "file":
+                assert endpoint.folder is not None, "the settings checked it"
+                doors[endpoint.name] = FileDoor(
+                    endpoint.name, endpoint.folder, endpoint.format or "jsonl"
+                )
+            case "stream":
+                assert endpoint.stream, "the settings checked it"
+                doors[endpoint.name] = StreamDoor(
+                    url=endpoint.redis_url.reveal() if endpoint.redis_url else redis_url,
+                    stream=endpoint.stream,
+                    max_length=endpoint.max_length,
+                )
+    return doors
