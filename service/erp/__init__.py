@@ -4,8 +4,17 @@ Whatever the kind, an attempt comes to an Outcome; lanes, order, retries and dea
 same road for all of them and stand in `flow/deliver.py`.
 """
 
-from service.erp.doors import doors_of
+from service.erp.doors import doors_of, recipes_of
 from service.erp.outcome import Door, Message, Outcome
 from service.erp.webhook import excerpt_of, post, result_of
 
-__all__ = ["Door", "Message", "Outcome", "doors_of", "excerpt_of", "post", "result_of"]
+__all__ = [
+    "Door",
+    "Message",
+    "Outcome",
+    "doors_of",
+    "excerpt_of",
+    "post",
+    "recipes_of",
+    "result_of",
+]

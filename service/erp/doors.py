@@ -5,7 +5,7 @@ from pathlib import Path
 
 from service.erp.file import FileDoor
 from service.erp.outcome import Door
-from service.erp.recipe import load_recipe
+from service.erp.recipe import Recipe, load_recipe
 from service.erp.steps import RecipeDoor
 from service.erp.stream import StreamDoor
 from service.settings import Settings
@@ -19,26 +19,37 @@ def doors_of(settings: Settings, *, wires: Mapping[bool, Wire], redis_url: str) 
     wires are by allow_private; redis_url is for streams that name no server of their own. Raises
     Misconfigured for a recipe that cannot be followed.
     """
+    recipes = recipes_of(settings)
     doors: dict[str, Door] = {}
-    folder = Path(settings.source).absolute().parent
-    for index, endpoint in enumerate(settings.endpoints):
+    for endpoint in settings.endpoints:
         match endpoint.kind:
             case "webhook":
                 continue
             case "recipe":
-                place = Place(settings.source, folder).key("endpoint").item(index)
-                recipe = load_recipe(endpoint, folder=folder, place=place)
-                doors[endpoint.name] = RecipeDoor(recipe, endpoint, wires[endpoint.allow_private])
+                doors[endpoint.name] = RecipeDoor(
+                    recipes[endpoint.name], endpoint, wires[endpoint.allow_private]
+                )
             case "file":
                 assert endpoint.folder is not None, "the settings checked it"
                 doors[endpoint.name] = FileDoor(
                     endpoint.name, endpoint.folder, endpoint.format or "jsonl"
                 )
             case "stream":
-                assert endpoint.stream, "the settings checked it"
+                assert endpoint.stream is not None, "the settings checked it"
                 doors[endpoint.name] = StreamDoor(
                     url=endpoint.redis_url.reveal() if endpoint.redis_url else redis_url,
                     stream=endpoint.stream,
                     max_length=endpoint.max_length,
                 )
     return doors
+
+
+def recipes_of(settings: Settings) -> dict[str, Recipe]:
+    """Read the recipe of every endpoint that follows one. Raises Misconfigured."""
+    folder = Path(settings.source).absolute().parent
+    place = Place(settings.source, folder).key("endpoint")
+    return {
+        endpoint.name: load_recipe(endpoint, folder=folder, place=place.item(index))
+        for index, endpoint in enumerate(settings.endpoints)
+        if endpoint.kind == "recipe"
+    }

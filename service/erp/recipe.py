@@ -64,8 +64,8 @@ class Step(Section):
     """
 
     name: str
-    method: Literal["GET", "POST", "PUT", "PATCH"] = "POST"
     path: str
+    method: Literal["GET", "POST", "PUT", "PATCH"] = "POST"
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: object | None = None
@@ -116,11 +116,11 @@ class Recipe(Section):
 
     about: str
     types: tuple[str, ...]
+    wanted: tuple[Wanted, ...]
+    steps: tuple[Step, ...] = field(name="step")
     authenticate: Literal["basic", "bearer", "header", "nothing"] = "nothing"
     header: str | None = None
     parameters: tuple[str, ...] = ()
-    wanted: tuple[Wanted, ...]
-    steps: tuple[Step, ...] = field(name="step")
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.steps) <= STEPS_MAX:

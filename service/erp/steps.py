@@ -33,6 +33,8 @@ from service.errors import AddressRefused, Unavailable, Unreadable
 from service.settings import Endpoint, Secret
 from service.wire import Wire
 
+# An ERP's numbers stay what they are: an amount is never a float.
+_decoder: Final = msgspec.json.Decoder(float_hook=Decimal)
 _encoder: Final = msgspec.json.Encoder(decimal_format="number")
 
 # What a placeholder that leads nowhere comes to in a condition.
@@ -180,8 +182,8 @@ class _Calls:
         if judged.result != "delivered":
             raise _Ended(judged)
         try:
-            return json.loads(self._last.content or b"null", parse_float=Decimal)
-        except ValueError as error:
+            return _decoder.decode(self._last.content or b"null")
+        except (msgspec.DecodeError, RecursionError) as error:
             raise self.ended("retry", "answer_unreadable") from error
 
 
