@@ -77,9 +77,9 @@ class Step(Section):
             raise Expected("a name of small letters that is no word of ours", at="name")
         if not re.fullmatch(r"/[^?#\s]*", self.path):
             raise Expected('a path such as "/api/{parameters.database}"', at="path")
-        for name in self.headers:
-            if not HEADER.fullmatch(name):
-                raise Expected("names of header fields", at="headers")
+        for name, text in self.headers.items():
+            if not HEADER.fullmatch(name) or not fits_header(text):
+                raise Expected("names and values of header fields", at="headers")
 
     def shown(self) -> Iterator[str]:
         """Yield the placeholders that end up in a URL. Raises ValueError for other braces."""
@@ -180,6 +180,8 @@ def load_recipe(endpoint: Endpoint, *, folder: Path, place: Place) -> Recipe:
     Misconfigured, which names the file at fault.
     """
     recipe = _read(endpoint.recipe or "", folder, place.key("recipe"))
+    if "?" in (endpoint.url or ""):
+        raise place.key("url").wrong("a URL without a query, since paths are put behind it")
     for name in recipe.parameters:
         if name not in endpoint.parameters:
             raise place.key("parameters").wrong(f"{name}, which the recipe asks for")
@@ -191,14 +193,15 @@ def load_recipe(endpoint: Endpoint, *, folder: Path, place: Place) -> Recipe:
     for key in ("user", "password", "token"):
         if (key in asked or key in used) and not getattr(endpoint, key):
             raise place.key(key).wrong(f"{key}, which the recipe asks for")
-    if endpoint.token is not None and not _fits_header(endpoint.token.reveal()):
+    if endpoint.token is not None and not fits_header(endpoint.token.reveal()):
         raise place.key("token").wrong("printable ASCII, since it goes into a header")
     if endpoint.book_at is None and any(wanted.book_at for wanted in recipe.wanted):
         raise place.key("book_at").wrong('"paid" or "settled", which the recipe asks for')
     return recipe
 
 
-def _fits_header(text: str) -> bool:
+def fits_header(text: str) -> bool:
+    """Return whether text is one line that any server understands."""
     return text.isascii() and text.isprintable()
 
 

@@ -27,7 +27,7 @@ from service.erp.placeholder import (
     filled_texts,
     number_in,
 )
-from service.erp.recipe import Condition, Recipe, Step
+from service.erp.recipe import Condition, Recipe, Step, fits_header
 from service.erp.webhook import ANSWER_BYTES_MAX, excerpt_of, judge
 from service.errors import AddressRefused, Unavailable, Unreadable
 from service.settings import Endpoint, Secret
@@ -36,6 +36,9 @@ from service.wire import Wire
 # An ERP's numbers stay what they are: an amount is never a float.
 _decoder: Final = msgspec.json.Decoder(float_hook=Decimal)
 _encoder: Final = msgspec.json.Encoder(decimal_format="number")
+
+# Longer ones are refused by many servers. Source: RFC 9110, section 4.1.
+URL_CHARACTERS_MAX: Final = 8000
 
 # What a placeholder that leads nowhere comes to in a condition.
 MISSING: Final = object()
@@ -103,6 +106,8 @@ class RecipeDoor:
                 url += "?" + urlencode(filled_texts(step.query, values), quote_via=quote)
             headers = {"content-type": "application/json", **self._credentials()}
             headers |= filled_texts(step.headers, values)
+            if len(url) > URL_CHARACTERS_MAX or not all(map(fits_header, headers.values())):
+                raise Unfit(step.name)
             body = b"" if step.body is None else _encoder.encode(filled(step.body, values))
         except Missing as missing:
             if missing.root in values:

@@ -74,7 +74,7 @@ class DeliverParts:
 class Claimed:
     """What one lane let through at a time, which is the database's.
 
-    overtaken are the ids of those of whose request or order the endpoint has a later one.
+    overtaken are the ids of those that are sent again although the endpoint knows a later one.
     """
 
     claims: Sequence[ClaimedDelivery]
@@ -195,7 +195,7 @@ async def _claim_lane(parts: DeliverParts, endpoint: Endpoint, free: int) -> Cla
         await deliveries.save_lane(endpoint.name, lane)
         # A recipe writes a state: one that is sent again must not take back what a later one did.
         acts = endpoint.kind == "recipe"
-        overtaken = await deliveries.overtaken(endpoint.name, claims) if acts else frozenset[str]()
+        overtaken = await deliveries.overtaken(claims) if acts else frozenset[str]()
     return Claimed(claims, allowance, now, overtaken)
 
 

@@ -173,14 +173,24 @@ class Deliveries:
         row = await cursor.fetchone()
         return int(row[0]) if row else 0
 
-    async def overtaken(self, endpoint: str, claims: Sequence[ClaimedDelivery]) -> frozenset[str]:
-        """Return those of claims (their ids) of whose subject the endpoint has a later one."""
+    async def overtaken(self, claims: Sequence[ClaimedDelivery]) -> frozenset[str]:
+        """Return the ids of those of claims that are sent again behind a later one.
+
+        That is, the same endpoint was already told a later one of the same request or order, be
+        it that this is on its way again as well. Goes by way of the notifications, which have an
+        index by subject and number.
+        """
         cursor = await self._connection.execute(
-            "select d.id from deliveries as d where d.id = any(%b) and exists ("
-            " select from deliveries as later where later.endpoint = %s"
-            " and later.subject_id = d.subject_id and later.sequence > d.sequence"
-            " and later.state = 'delivered')",
-            [[claimed.id for claimed in claims], endpoint],
+            """
+            select d.id from deliveries as d
+             where d.id = any(%b) and exists (
+                   select from notifications as n
+                     join deliveries as later
+                       on later.notification_id = n.id and later.endpoint = d.endpoint
+                    where n.subject_id = d.subject_id and n.sequence > d.sequence
+                      and later.tries > 0 and later.state <> 'dead')
+            """,
+            [[claimed.id for claimed in claims]],
         )
         return frozenset(row[0] for row in await cursor.fetchall())
 

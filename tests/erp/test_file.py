@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import resource
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 from service.erp import Message
 from service.erp.file import COLUMNS, FileDoor, as_csv, as_json_lines
 
+MANUAL = Path(__file__).parents[2] / "deploy" / "ENDPOINTS.md"
 AT = datetime(2026, 11, 20, 14, 31, 2, 418123, tzinfo=UTC)
 
 
@@ -167,14 +169,12 @@ async def test_nothing_appears_once_the_time_of_the_lease_is_over(
     assert visible(tmp_path)[0] == "erp-20261120T143103.418123Z.jsonl"
 
 
-def test_the_columns_of_a_csv_file_stay_as_they_are() -> None:
+def test_the_columns_are_those_that_the_manual_names() -> None:
     """Others read by position: a column may be added on the right and nowhere else."""
-    assert list(COLUMNS) == [
-        "id", "type", "timestamp", "reference", "order_id", "request_id", "account", "sequence",
-        "status", "previous_status", "final", "correction", "currency", "amount", "received",
-        "refunded", "taken_back", "booked", "reason", "rule", "provider", "provider_id",
-        "provider_status", "occurred_at", "observed_at",
-    ]  # fmt: skip
+    _, _, listed = MANUAL.read_text().partition("The columns are:\n")
+    listed, _, _ = listed.partition("## ")
+
+    assert list(COLUMNS) == re.findall(r"`(\w+)`", listed)
 
 
 def test_a_csv_row_says_what_the_message_says() -> None:

@@ -68,6 +68,7 @@ def test_the_recipe_for_tryton_ships_with_the_package(tmp_path: Path) -> None:
         ('company = "acme"', 'company = "a", compny = "b"', "endpoint[0].parameters.compny: unk"),
         ('token = "t0ken"', "", "endpoint[0].token: expected token, which the recipe asks for"),
         ('"t0ken"', '"t\\nken"', "endpoint[0].token: expected printable ASCII"),
+        (".com", ".com/a?b=c", "endpoint[0].url: expected a URL without a query"),
         ('book_at = "paid"', "", 'endpoint[0].book_at: expected "paid" or "settled"'),
     ],
 )
@@ -101,6 +102,8 @@ STEP = RECIPE[RECIPE.index("[[step]]") :]
         ('equals = "{wanted.state}"', "exists = true, equals = 1", "step[0].expect[0]: expected"),
         ('equals = "{wanted.state}"', "code = 'x'", "step[0].expect[0]: expected exactly one of"),
         ("{find.state}", "find", "step[0].expect[0].value: expected a placeholder such as"),
+        ("body =", 'headers = { "a b" = "c" }\nbody =', "step[0].headers: expected names and"),
+        ("body =", 'headers = { a = "\u00e9" }\nbody =', "step[0].headers: expected names and"),
         ('"bearer"', '"header"', "header: expected header"),
         ('"bearer"', '"session"', "authenticate: expected one of"),
         ("values = { state", "values = { stat", "step[0]: expected one of its own wanted"),

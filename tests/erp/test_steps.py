@@ -268,6 +268,7 @@ name = "find"
 method = "GET"
 path = "/bills/{data.reference}"
 query = { status = "{data.status}" }
+headers = { x-bill = "{data.reference}" }
 expect = [{ value = "{find.state}", equals = "{wanted.state}" }]
 """
 
@@ -282,5 +283,8 @@ async def test_a_recipe_of_ones_own_calls_paths_that_no_value_leads_out_of(tmp_p
     assert await outcome_of(wire, sent, **keys) == ("delivered", "done")
     assert wire.requests[0].url.raw_path == b"/bills/..%2Fadmin%3Fx%3D1%23y?status=paid"
     assert wire.requests[0].headers["authorization"] == "Bearer t"
-    assert await outcome_of(wire, message(reference=".."), **keys) == ("dead", "value_refused")
-    assert await outcome_of(wire, message(reference=None), **keys) == ("dead", "value_refused")
+    assert wire.requests[0].headers["x-bill"] == "../admin?x=1#y"
+    for refused in ("..", "", None, "a\r\nb", "\xe9", "x" * 9000):
+        outcome = await outcome_of(wire, message(reference=refused), **keys)
+        assert outcome == ("dead", "value_refused")
+    assert len(wire.requests) == 1

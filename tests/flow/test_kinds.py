@@ -1,6 +1,7 @@
 """Endpoints that are no webhooks travel the same road: lanes, order, retries, dead letters."""
 
 import asyncio
+import csv
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -18,10 +19,9 @@ from service.erp import Door, Message, Outcome, doors_of
 from service.flow.deliver import DeliverParts, deliver_due
 from service.settings import Endpoint, Rate, Secret, Settings
 from service.storage.database import Pool
-from service.storage.notifications import NotificationRow
-from service.storage.unit_of_work import unit_of_work
 from tests.flow.surroundings import attempts, delivery, lane, let_time_pass, put, sending
-from tests.storage.rows import AT, insert_transition
+from tests.flow.world import World, order
+from tests.storage.rows import AT
 
 
 @pytest.fixture
@@ -57,6 +57,12 @@ def in_files(folder: Path) -> list[list[tuple[str, int]]]:
     files = [path.read_bytes().splitlines() for path in sorted(folder.glob("*.jsonl"))]
     bodies = [[json.loads(line) for line in lines] for lines in files]
     return [[(body["request_id"], body["sequence"]) for body in file] for file in bodies]
+
+
+def rows_in(folder: Path) -> list[dict[str, str]]:
+    """Return the rows of the one CSV file."""
+    [file] = folder.glob("*.csv")
+    return list(csv.DictReader(file.read_text().splitlines()))
 
 
 # Files
@@ -150,21 +156,27 @@ async def test_two_workers_write_one_file_at_a_time(pool: Pool, tmp_path: Path) 
     assert crowd.batches == [1, 1]
 
 
-async def test_an_endpoint_with_every_is_told_at_its_next_turn(pool: Pool, tmp_path: Path) -> None:
-    turn = datetime.now(UTC) + timedelta(hours=1)
-    async with telling(pool, endpoint("file", folder=tmp_path, format="jsonl")) as parts:
-        await insert_transition(pool, "prq_1", 1)
-        row = NotificationRow(
-            "ntf_1", "payment_request.paid", "request", "prq_1", 1, None, None,
-            b'{"request_id":"prq_1","sequence":1}', AT, ("erp",), {"erp": turn},
-        )  # fmt: skip
-        async with unit_of_work(pool) as work:
-            await work.outbox.add([row])
+async def test_an_endpoint_with_every_is_told_of_a_payment_at_its_next_turn(
+    world: World, tmp_path: Path
+) -> None:
+    hourly = endpoint("file", folder=tmp_path, format="csv", every=timedelta(hours=1))
+    world.provider.shows(order(1))
+    world = replace(world, parts=replace(world.parts, endpoints=[hourly]))
+    async with telling(world.pool, hourly) as parts:
+        before = datetime.now(UTC)
+        await world.read(1)
+        turns = {row["due_at"] for row in await world.rows("select due_at from deliveries")}
+        assert turns <= {next_turn(timedelta(hours=1), at) for at in (before, datetime.now(UTC))}
 
         assert await drain(parts) == 0
-        assert (await delivery(pool, "ntf_1"))["due_at"] == turn
-        await let_time_pass(pool, "deliveries", "due_at")
-        assert await drain(parts) == 1
+        await let_time_pass(world.pool, "deliveries", "due_at")
+        assert await drain(parts) == 2
+
+    rows = rows_in(tmp_path)
+    assert [row["type"] for row in rows] == ["payment_request.paid", "order.paid"]
+    assert {(row["reference"], row["received"], row["currency"]) for row in rows} == {
+        ("INV-1043", "40.00", "EUR")
+    }
 
 
 def test_turns_begin_at_midnight_in_utc_and_are_never_now() -> None:
@@ -246,22 +258,43 @@ async def test_a_key_that_is_no_stream_holds_the_lane_and_counts_no_try(
 # Recipes
 
 
-async def test_one_sent_again_after_a_later_one_arrived_is_not_acted_upon(pool: Pool) -> None:
+async def send_again(pool: Pool, *ids: str) -> None:
+    async with pool.connection() as connection:
+        await connection.execute(
+            "update deliveries set state = 'waiting', closed_at = null"
+            " where notification_id = any(%b)",
+            [list(ids)],
+        )
+
+
+async def test_what_is_sent_again_behind_a_later_one_is_not_acted_upon(pool: Pool) -> None:
+    """Neither alone nor when everything is sent again at once: an ERP must not be set back."""
     told = endpoint("recipe", url="https://erp.example", recipe="tryton-8")
     crowd = Crowd()
     crowd.leave.set()
     doors: dict[str, Door] = {"erp": crowd}
     async with sending(pool, told) as parts:
+        parts = replace(parts, doors=doors)
         first, second = [await put(pool, "ord_1", sequence) for sequence in (1, 2)]
-        await drain(replace(parts, doors=doors))
-        async with pool.connection() as connection:
-            await connection.execute(
-                "update deliveries set state = 'waiting', closed_at = null"
-                " where notification_id = %s",
-                [first],
-            )
+        await drain(parts)
+        assert crowd.batches == [1, 1]
+        for ids in ([first], [first, second]):
+            await send_again(pool, *ids)
+            await drain(parts)
+
+    made = [[outcome for _, outcome, _ in await attempts(pool, each)] for each in (first, second)]
+    assert made == [["written", "overtaken", "overtaken"], ["written", "written"]]
+    assert await states(pool, [first, second]) == ["delivered"] * 2
+
+
+async def test_a_dead_letter_overtakes_nothing(pool: Pool) -> None:
+    told = endpoint("recipe", url="https://erp.example", recipe="tryton-8")
+    crowd = Crowd()
+    crowd.leave.set()
+    doors: dict[str, Door] = {"erp": crowd}
+    async with sending(pool, told) as parts:
+        first = await put(pool, "ord_1", 1)
+        await put(pool, "ord_1", 2, state="dead", tries=1, closed_at=AT)
         await drain(replace(parts, doors=doors))
 
-    assert crowd.batches == [1, 1]
-    assert [outcome for _, outcome, _ in await attempts(pool, first)] == ["written", "overtaken"]
-    assert await states(pool, [first, second]) == ["delivered"] * 2
+    assert [outcome for _, outcome, _ in await attempts(pool, first)] == ["written"]
