@@ -15,7 +15,7 @@ from service import embedded
 from service.budget import CallBudget, credential_of, share_limits
 from service.domain.polling import PollPlan
 from service.domain.status import Status
-from service.erp import Door, doors_of
+from service.erp import Outlet, outlets_of
 from service.errors import Misconfigured
 from service.fetch import ConnectedAccount, Fetched, Line, fetch
 from service.nudge import DELIVER, SYNC, Bell, Waker
@@ -61,7 +61,7 @@ class Runtime:
     sessions: Sessions
     provider_wire: Wire
     erp_wires: Mapping[bool, Wire]
-    doors: Mapping[str, Door]
+    outlets: Mapping[str, Outlet]
     bell: Bell
     writer: EventWriter
     wake: Callable[[], None]
@@ -88,13 +88,13 @@ async def open_runtime(settings: Settings, *, role: Role) -> AsyncIterator[Runti
         return await fetch(account, exchange, line=line, purpose="told")
 
     erp_wires = {False: Wire(check_addresses=True), True: Wire(check_addresses=False)}
-    doors = doors_of(settings, wires=erp_wires, redis_url=urls.redis)
+    outlets = outlets_of(settings, wires=erp_wires, redis_url=urls.redis)
     async with AsyncExitStack() as stack:
         stack.callback(bell.close)
         for wire in (provider_wire, *erp_wires.values()):
             stack.push_async_callback(wire.aclose)
-        for door in doors.values():
-            stack.push_async_callback(door.aclose)
+        for outlet in outlets.values():
+            stack.push_async_callback(outlet.aclose)
         await pool.open(wait=False)
         stack.push_async_callback(pool.close, timeout=2.0)
         if role == "web":
@@ -114,7 +114,7 @@ async def open_runtime(settings: Settings, *, role: Role) -> AsyncIterator[Runti
             sessions=Sessions(pool, open_session),
             provider_wire=provider_wire,
             erp_wires=erp_wires,
-            doors=doors,
+            outlets=outlets,
             bell=bell,
             writer=writer,
             wake=sync_waker.wake,

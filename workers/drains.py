@@ -54,7 +54,7 @@ class Drains:
             pool=runtime.pool,
             endpoints=runtime.endpoints,
             wires=runtime.erp_wires,
-            doors=runtime.doors,
+            outlets=runtime.outlets,
             now=utc_now,
             recorded=self._note,
             stopping=self._stopping,

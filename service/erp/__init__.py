@@ -4,16 +4,16 @@ Whatever the kind, an attempt comes to an Outcome; lanes, order, retries and dea
 same road for all of them and stand in `flow/deliver.py`.
 """
 
-from service.erp.doors import doors_of, recipes_of
-from service.erp.outcome import Door, Message, Outcome
+from service.erp.outcome import Notification, Outcome, Outlet
+from service.erp.outlets import outlets_of, recipes_of
 from service.erp.webhook import excerpt_of, post, result_of
 
 __all__ = [
-    "Door",
-    "Message",
+    "Notification",
     "Outcome",
-    "doors_of",
+    "Outlet",
     "excerpt_of",
+    "outlets_of",
     "post",
     "recipes_of",
     "result_of",

@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
-from service.erp.outcome import Message, Outcome, outcome
+from service.erp.outcome import Notification, Outcome, outcome
 
 Format = Literal["csv", "jsonl"]
 
@@ -67,7 +67,7 @@ NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
 FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-class FileDoor:
+class FileOutlet:
     """One endpoint's folder. The lane lets one batch through at a time, over all workers."""
 
     def __init__(self, name: str, folder: Path, form: Format) -> None:
@@ -79,12 +79,12 @@ class FileDoor:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"file-{name}")
 
     async def take(
-        self, messages: Sequence[Message], *, at: datetime, timeout_seconds: float
+        self, notifications: Sequence[Notification], *, at: datetime, timeout_seconds: float
     ) -> Outcome:
         """Write one file. A full disk is tried again, a folder that is away holds the lane."""
         started = time.monotonic()
         file = f"{self._name}-{at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}.{self._suffix}"
-        write = partial(self._write, file, messages, started + timeout_seconds)
+        write = partial(self._write, file, notifications, started + timeout_seconds)
         try:
             async with asyncio.timeout(timeout_seconds):
                 await asyncio.get_running_loop().run_in_executor(self._thread, write)
@@ -102,13 +102,13 @@ class FileDoor:
     async def aclose(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _write(self, file: str, messages: Sequence[Message], ends_at: float) -> None:
+    def _write(self, file: str, notifications: Sequence[Notification], ends_at: float) -> None:
         """Write file and its checksum aside, then let both appear. Raises OSError.
 
         Past ends_at another worker may have the batch: then nothing may appear any more. What
         an overtaken or killed worker left aside is swept away, which ends its writing too.
         """
-        content = self._content(messages)
+        content = self._content(notifications)
         checksum = f"{hashlib.sha256(content).hexdigest()}  {file}\n".encode()
         parts = {f"{file}.sha256": checksum, file: content}
         aside = self._folder / ASIDE / self._name
@@ -126,18 +126,18 @@ class FileDoor:
             _sweep(aside)
 
 
-def as_json_lines(messages: Sequence[Message]) -> bytes:
+def as_json_lines(notifications: Sequence[Notification]) -> bytes:
     """Return one body a line, byte for byte as it would be posted."""
-    return b"".join(message.body + b"\n" for message in messages)
+    return b"".join(notification.body + b"\n" for notification in notifications)
 
 
-def as_csv(messages: Sequence[Message]) -> bytes:
-    """Return a header and one row a message, as RFC 4180 has it, in UTF-8."""
+def as_csv(notifications: Sequence[Notification]) -> bytes:
+    """Return a header and one row a notification, as RFC 4180 has it, in UTF-8."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(COLUMNS)
-    for message in messages:
-        body = json.loads(message.body)
+    for notification in notifications:
+        body = json.loads(notification.body)
         writer.writerow(_cell(body, path) for path in COLUMNS.values())
     return text.getvalue().encode()
 

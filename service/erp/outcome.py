@@ -26,21 +26,21 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """A notification as it goes out: its id, its type and the bytes of its body."""
+class Notification:
+    """What goes out: the id, the type and the bytes of the body."""
 
     id: str
     type: str
     body: bytes
 
 
-class Door(Protocol):
+class Outlet(Protocol):
     """Where an endpoint takes notifications that are not posted: a recipe, a file, a stream."""
 
     async def take(
-        self, messages: Sequence[Message], *, at: datetime, timeout_seconds: float
+        self, notifications: Sequence[Notification], *, at: datetime, timeout_seconds: float
     ) -> Outcome:
-        """Hand messages over, all of them or none, and say what it came to.
+        """Hand notifications over, all of them or none, and say what it came to.
 
         at is the database's time of the claim. Raises nothing for what the other side does.
         """

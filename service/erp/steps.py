@@ -18,7 +18,7 @@ import httpx
 import msgspec
 
 from service.domain.lane import Result
-from service.erp.outcome import Message, Outcome, milliseconds_since
+from service.erp.outcome import Notification, Outcome, milliseconds_since
 from service.erp.placeholder import (
     Missing,
     Unfit,
@@ -47,7 +47,7 @@ MISSING: Final = object()
 Values = dict[str, object]
 
 
-class RecipeDoor:
+class RecipeOutlet:
     """One ERP that is told by a recipe."""
 
     def __init__(self, recipe: Recipe, endpoint: Endpoint, wire: Wire) -> None:
@@ -56,17 +56,17 @@ class RecipeDoor:
         self._wire = wire
 
     async def take(
-        self, messages: Sequence[Message], *, at: datetime, timeout_seconds: float
+        self, notifications: Sequence[Notification], *, at: datetime, timeout_seconds: float
     ) -> Outcome:
         """Follow the steps for one notification.
 
         An answer that is not as expected is tried again or a dead letter, as the recipe says; an
         HTTP status counts as it does for a webhook.
         """
-        [message] = messages
+        [notification] = notifications
         calls = _Calls(self._wire, at=at, timeout_seconds=timeout_seconds)
         try:
-            values = self._values_of(message, calls)
+            values = self._values_of(notification, calls)
             for step in self._recipe.steps:
                 values[step.name] = await calls.send(self._request(step, values, calls))
                 self._look(step, values, calls)
@@ -77,11 +77,11 @@ class RecipeDoor:
     async def aclose(self) -> None:
         """Keeps nothing open: the wire is others' too."""
 
-    def _values_of(self, message: Message, calls: "_Calls") -> Values:
+    def _values_of(self, notification: Notification, calls: "_Calls") -> Values:
         """Return what placeholders may lead to. Raises _Ended where there is nothing to do."""
-        if not self._recipe.concerns(message.type):
+        if not self._recipe.concerns(notification.type):
             raise calls.ended("delivered", "not_concerned")
-        body = json.loads(message.body)
+        body = json.loads(notification.body)
         wanted = self._recipe.wanted_at(body["data"].get("status"), self._endpoint.book_at)
         if wanted is None:
             raise calls.ended("delivered", "nothing_to_do")

@@ -15,7 +15,7 @@ from redis import exceptions
 from redis.asyncio import Redis
 
 from service.domain.lane import Result
-from service.erp.outcome import Message, Outcome, outcome
+from service.erp.outcome import Notification, Outcome, outcome
 
 # What a server says when a person must act. ResponseError is any word of its own.
 REFUSED: Final = (
@@ -32,7 +32,7 @@ PASSING: Final = (
 )
 
 
-class StreamDoor:
+class StreamOutlet:
     """One stream. max_length, where given, has Redis trim the oldest entries, roughly."""
 
     def __init__(self, *, url: str, stream: str, max_length: int | None) -> None:
@@ -43,15 +43,15 @@ class StreamDoor:
         self._max_length = max_length
 
     async def take(
-        self, messages: Sequence[Message], *, at: datetime, timeout_seconds: float
+        self, notifications: Sequence[Notification], *, at: datetime, timeout_seconds: float
     ) -> Outcome:
         """Append in order. Redis away is tried again, a stream that refuses us holds the lane."""
         started = time.monotonic()
         last: bytes | str = ""
         try:
             async with asyncio.timeout(timeout_seconds):
-                for message in messages:
-                    last = await self._append(message)
+                for notification in notifications:
+                    last = await self._append(notification)
         except TimeoutError:
             return outcome("retry", "timeout", since=started)
         except exceptions.RedisError as error:
@@ -62,10 +62,10 @@ class StreamDoor:
     async def aclose(self) -> None:
         await self._redis.aclose()
 
-    async def _append(self, message: Message) -> bytes | str:
+    async def _append(self, notification: Notification) -> bytes | str:
         return await self._redis.xadd(
             self._stream,
-            {"id": message.id, "type": message.type, "body": message.body},
+            {"id": notification.id, "type": notification.type, "body": notification.body},
             maxlen=self._max_length,
             approximate=True,
         )

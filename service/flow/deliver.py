@@ -56,7 +56,7 @@ CLOSE_WAITS_SECONDS = (0.1, 1.0, 2.0)
 class DeliverParts:
     """What a delivery touches.
 
-    wires has one for endpoints in private networks and one for others; doors are of the
+    wires has one for endpoints in private networks and one for others; outlets are of the
     endpoints that are no webhooks. recorded is called after every commit of what attempts came
     to. stopping, once set, has nothing more claimed.
     """
@@ -67,7 +67,7 @@ class DeliverParts:
     now: Callable[[], datetime]
     recorded: Callable[[], None]
     stopping: asyncio.Event
-    doors: Mapping[str, erp.Door] = field(default_factory=dict)
+    outlets: Mapping[str, erp.Outlet] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +210,8 @@ async def _attempt(
         case "recipe" if together[0].id in claimed.overtaken:
             outcome = erp.Outcome("delivered", "overtaken", None, 0, "", None)
         case "recipe" | "file" | "stream":
-            outcome = await parts.doors[endpoint.name].take(
-                [erp.Message(each.notification_id, each.type, each.body) for each in together],
+            outcome = await parts.outlets[endpoint.name].take(
+                [erp.Notification(each.notification_id, each.type, each.body) for each in together],
                 at=claimed.at,
                 timeout_seconds=endpoint.timeout.total_seconds(),
             )

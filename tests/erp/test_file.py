@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from service.erp import Message
-from service.erp.file import COLUMNS, FileDoor, as_csv, as_json_lines
+from service.erp import Notification
+from service.erp.file import COLUMNS, FileOutlet, as_csv, as_json_lines
 
 MANUAL = Path(__file__).parents[2] / "deploy" / "ENDPOINTS.md"
 AT = datetime(2026, 11, 20, 14, 31, 2, 418123, tzinfo=UTC)
 
 
-def message(number: int = 1, **data: object) -> Message:
+def message(number: int = 1, **data: object) -> Notification:
     euros = {"currency": "EUR", "minor": 4000, "exponent": 2, "decimal": "40.00"}
     ordinary: dict[str, object] = {"reference": f"INV-{number}", "sequence": 1, "received": euros}
     body = {
@@ -32,7 +32,7 @@ def message(number: int = 1, **data: object) -> Message:
         "timestamp": "2026-11-20T14:31:02.418Z",
         "data": ordinary | data,
     }
-    return Message(f"ntf_{number}", "payment_request.paid", json.dumps(body).encode())
+    return Notification(f"ntf_{number}", "payment_request.paid", json.dumps(body).encode())
 
 
 def rows_of(content: bytes) -> list[dict[str, str]]:
@@ -40,8 +40,8 @@ def rows_of(content: bytes) -> list[dict[str, str]]:
 
 
 @pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[FileDoor]:
-    made = FileDoor("erp", tmp_path, "jsonl")
+async def outlet(tmp_path: Path) -> AsyncIterator[FileOutlet]:
+    made = FileOutlet("erp", tmp_path, "jsonl")
     yield made
     await made.aclose()
 
@@ -55,17 +55,17 @@ def is_intact(folder: Path, checksum: str) -> bool:
     return checked.returncode == 0
 
 
-async def take(door: FileDoor, *messages: Message, at: datetime = AT) -> tuple[str, str]:
-    outcome = await door.take(messages, at=at, timeout_seconds=20)
+async def take(outlet: FileOutlet, *messages: Notification, at: datetime = AT) -> tuple[str, str]:
+    outcome = await outlet.take(messages, at=at, timeout_seconds=20)
     return outcome.result, outcome.code
 
 
 async def test_a_batch_is_one_file_whose_checksum_sha256sum_accepts(
-    door: FileDoor, tmp_path: Path
+    outlet: FileOutlet, tmp_path: Path
 ) -> None:
     messages = [message(1), message(2)]
 
-    assert await take(door, *messages) == ("delivered", "written")
+    assert await take(outlet, *messages) == ("delivered", "written")
 
     name = "erp-20261120T143102.418123Z.jsonl"
     assert visible(tmp_path) == [name, f"{name}.sha256"]
@@ -73,25 +73,27 @@ async def test_a_batch_is_one_file_whose_checksum_sha256sum_accepts(
     assert is_intact(tmp_path, f"{name}.sha256")
 
 
-async def test_names_sort_in_the_order_of_the_claims(door: FileDoor, tmp_path: Path) -> None:
+async def test_names_sort_in_the_order_of_the_claims(outlet: FileOutlet, tmp_path: Path) -> None:
     times = [AT + timedelta(microseconds=step) for step in (0, 1, 900_000, 10**6, 10**12)]
     for number, at in enumerate(times):
-        await take(door, message(number), at=at)
+        await take(outlet, message(number), at=at)
 
     names = [name for name in visible(tmp_path) if name.endswith(".jsonl")]
     ids = [json.loads((tmp_path / name).read_bytes())["id"] for name in names]
     assert ids == [f"ntf_{number}" for number in range(len(times))]
 
 
-async def test_a_file_that_is_there_is_never_overwritten(door: FileDoor, tmp_path: Path) -> None:
-    await take(door, message(1))
+async def test_a_file_that_is_there_is_never_overwritten(
+    outlet: FileOutlet, tmp_path: Path
+) -> None:
+    await take(outlet, message(1))
     before = {name: (tmp_path / name).read_bytes() for name in visible(tmp_path)}
 
-    assert await take(door, message(2)) == ("retry", "file_exists")
+    assert await take(outlet, message(2)) == ("retry", "file_exists")
     assert {name: (tmp_path / name).read_bytes() for name in visible(tmp_path)} == before
 
 
-async def test_nobody_ever_sees_a_partial_file(door: FileDoor, tmp_path: Path) -> None:
+async def test_nobody_ever_sees_a_partial_file(outlet: FileOutlet, tmp_path: Path) -> None:
     """Somebody looks all the time while files of 1 MB appear."""
     done = threading.Event()
     sizes: set[int] = set()
@@ -108,7 +110,7 @@ async def test_nobody_ever_sees_a_partial_file(door: FileDoor, tmp_path: Path) -
     watcher.start()
     large = message(1, padding="x" * 10**6)
     for number in range(10):
-        await take(door, large, at=AT + timedelta(seconds=number))
+        await take(outlet, large, at=AT + timedelta(seconds=number))
     done.set()
     watcher.join()
 
@@ -117,13 +119,13 @@ async def test_nobody_ever_sees_a_partial_file(door: FileDoor, tmp_path: Path) -
 
 
 async def test_what_a_killed_worker_left_aside_is_swept_and_never_appears(
-    door: FileDoor, tmp_path: Path
+    outlet: FileOutlet, tmp_path: Path
 ) -> None:
     aside = tmp_path / ".settled" / "erp"
     aside.mkdir(parents=True)
     (aside / "erp-20261120T143101.000000Z.jsonl").write_bytes(b'{"id":"ntf_ha')
 
-    await take(door, message(1))
+    await take(outlet, message(1))
 
     assert visible(aside) == []
     assert len(visible(tmp_path)) == 2
@@ -141,31 +143,31 @@ def a_disk_that_takes_no_more_than(bytes_max: int) -> Iterator[None]:
 
 
 async def test_a_full_disk_is_tried_again_and_leaves_nothing(
-    door: FileDoor, tmp_path: Path
+    outlet: FileOutlet, tmp_path: Path
 ) -> None:
     with a_disk_that_takes_no_more_than(200_000):
-        assert await take(door, message(1, padding="x" * 10**6)) == ("retry", "disk_full")
+        assert await take(outlet, message(1, padding="x" * 10**6)) == ("retry", "disk_full")
     assert visible(tmp_path) == visible(tmp_path / ".settled" / "erp") == []
 
-    assert await take(door, message(1)) == ("delivered", "written")
+    assert await take(outlet, message(1)) == ("delivered", "written")
 
 
 async def test_a_folder_that_is_away_holds_the_lane_and_is_not_made(
-    door: FileDoor, tmp_path: Path
+    outlet: FileOutlet, tmp_path: Path
 ) -> None:
     shutil.rmtree(tmp_path)
 
-    assert await take(door, message(1)) == ("hold", "folder_unusable")
+    assert await take(outlet, message(1)) == ("hold", "folder_unusable")
     assert tmp_path.name not in visible(tmp_path.parent)
 
 
 async def test_nothing_appears_once_the_time_of_the_lease_is_over(
-    door: FileDoor, tmp_path: Path
+    outlet: FileOutlet, tmp_path: Path
 ) -> None:
-    outcome = await door.take([message(1)], at=AT, timeout_seconds=0)
+    outcome = await outlet.take([message(1)], at=AT, timeout_seconds=0)
 
     assert (outcome.result, outcome.code) == ("retry", "timeout")
-    await take(door, message(2), at=AT + timedelta(seconds=1))  # Behind it in the same thread.
+    await take(outlet, message(2), at=AT + timedelta(seconds=1))  # Behind it in the same thread.
     assert visible(tmp_path)[0] == "erp-20261120T143103.418123Z.jsonl"
 
 
@@ -205,9 +207,9 @@ def test_no_cell_is_a_formula(text: str, cell: str) -> None:
 
 
 async def test_two_endpoints_share_a_folder(tmp_path: Path) -> None:
-    doors: list[Any] = [FileDoor(name, tmp_path, "csv") for name in ("erp", "erp-2")]
-    for door in doors:
-        assert await take(door, message(1)) == ("delivered", "written")
-        await door.aclose()
+    outlets: list[Any] = [FileOutlet(name, tmp_path, "csv") for name in ("erp", "erp-2")]
+    for outlet in outlets:
+        assert await take(outlet, message(1)) == ("delivered", "written")
+        await outlet.aclose()
 
     assert len(visible(tmp_path)) == 4

@@ -1,4 +1,4 @@
-"""Recipes and doors are checked when the service starts, and a mistake is named by file and key."""
+"""A recipe is checked when the service starts, and a mistake is named by file and key."""
 
 from pathlib import Path
 

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from service.erp import Message, Outcome
+from service.erp import Notification, Outcome
 from service.erp.recipe import load_recipe
-from service.erp.steps import RecipeDoor
+from service.erp.steps import RecipeOutlet
 from service.errors import Unavailable
 from service.settings import Endpoint, Secret
 from service.settings.place import Place
@@ -75,14 +75,14 @@ def euros(decimal: str) -> dict[str, Any]:
     return {"currency": "EUR", "minor": 0, "exponent": 2, "decimal": decimal}
 
 
-def message(status: str = "paid", **data: object) -> Message:
+def message(status: str = "paid", **data: object) -> Notification:
     told = {"reference": "INV-1043", "status": status, "amount": euros("40.00")}
     told |= {"received": euros("40.00")}
     body = {"type": f"order.{status}", "id": "ntf_1", "timestamp": "t", "data": told | data}
-    return Message("ntf_1", f"order.{status}", json.dumps(body).encode())
+    return Notification("ntf_1", f"order.{status}", json.dumps(body).encode())
 
 
-def door_to(wire: Wire, recipe: str = "tryton-8", **keys: Any) -> RecipeDoor:
+def outlet_to(wire: Wire, recipe: str = "tryton-8", **keys: Any) -> RecipeOutlet:
     ordinary: dict[str, Any] = {
         "url": "http://127.0.0.1:8000",
         "book_at": "paid",
@@ -91,20 +91,20 @@ def door_to(wire: Wire, recipe: str = "tryton-8", **keys: Any) -> RecipeDoor:
         "password": Secret(PASSWORD),
     }
     endpoint = Endpoint(name="erp", kind="recipe", recipe=recipe, **ordinary | keys)
-    return RecipeDoor(load_recipe(endpoint, folder=Path(), place=Place()), endpoint, wire)
+    return RecipeOutlet(load_recipe(endpoint, folder=Path(), place=Place()), endpoint, wire)
 
 
 async def told(
-    wire: Wire, *messages: Message, timeout_seconds: float = 20, **keys: Any
+    wire: Wire, *messages: Notification, timeout_seconds: float = 20, **keys: Any
 ) -> list[Outcome]:
-    door = door_to(wire, **keys)
+    outlet = outlet_to(wire, **keys)
     return [
-        await door.take([each], at=AT, timeout_seconds=timeout_seconds)
+        await outlet.take([each], at=AT, timeout_seconds=timeout_seconds)
         for each in messages or [message()]
     ]
 
 
-async def outcome_of(wire: Wire, *messages: Message, **keys: Any) -> tuple[str, str]:
+async def outcome_of(wire: Wire, *messages: Notification, **keys: Any) -> tuple[str, str]:
     outcome = (await told(wire, *messages, **keys))[-1]
     return outcome.result, outcome.code
 
@@ -155,7 +155,7 @@ async def test_it_is_booked_when_the_endpoint_says(
 
 async def test_a_type_that_is_nothing_to_the_recipe_asks_the_erp_nothing() -> None:
     wire = Tryton(payment())
-    of_request = Message("ntf_1", "payment_request.paid", message().body)
+    of_request = Notification("ntf_1", "payment_request.paid", message().body)
 
     assert await outcome_of(wire, of_request) == ("delivered", "not_concerned")
     assert wire.requests == []

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from service.domain.retry import next_turn
 from service.embedded import Urls
-from service.erp import Door, Message, Outcome, doors_of
+from service.erp import Notification, Outcome, Outlet, outlets_of
 from service.flow.deliver import DeliverParts, deliver_due
 from service.settings import Endpoint, Rate, Secret, Settings
 from service.storage.database import Pool
@@ -35,13 +35,13 @@ def endpoint(kind: Any, **keys: Any) -> Endpoint:
 
 @asynccontextmanager
 async def telling(pool: Pool, told: Endpoint, redis_url: str = "") -> AsyncIterator[DeliverParts]:
-    """Lend what a delivery touches, with the endpoint's own door."""
+    """Lend what a delivery touches, with the endpoint's own outlet."""
     settings = Settings(source="settled.toml", endpoints=(told,))
     async with sending(pool, told) as parts:
-        doors = doors_of(settings, wires=parts.wires, redis_url=redis_url)
-        yield replace(parts, doors=doors)
-        for door in doors.values():
-            await door.aclose()
+        outlets = outlets_of(settings, wires=parts.wires, redis_url=redis_url)
+        yield replace(parts, outlets=outlets)
+        for outlet in outlets.values():
+            await outlet.aclose()
 
 
 async def drain(parts: DeliverParts) -> int:
@@ -120,7 +120,7 @@ async def test_a_folder_that_comes_back_gets_everything_once_and_in_order(
 
 
 class Crowd:
-    """A door that counts who is inside, and lets nobody out until told."""
+    """A outlet that counts who is inside, and lets nobody out until told."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -128,7 +128,7 @@ class Crowd:
         self.leave = asyncio.Event()
 
     async def take(
-        self, messages: Sequence[Message], *, at: datetime, timeout_seconds: float
+        self, messages: Sequence[Notification], *, at: datetime, timeout_seconds: float
     ) -> Outcome:
         self.batches.append(len(messages))
         self.inside.set()
@@ -141,9 +141,9 @@ class Crowd:
 
 async def test_two_workers_write_one_file_at_a_time(pool: Pool, tmp_path: Path) -> None:
     crowd = Crowd()
-    doors: dict[str, Door] = {"erp": crowd}
+    outlets: dict[str, Outlet] = {"erp": crowd}
     async with sending(pool, endpoint("file", folder=tmp_path, format="csv")) as parts:
-        parts = replace(parts, doors=doors)
+        parts = replace(parts, outlets=outlets)
         await put(pool, "prq_1")
         first = asyncio.create_task(drain(parts))
         await asyncio.wait_for(crowd.inside.wait(), timeout=10)
@@ -272,9 +272,9 @@ async def test_what_is_sent_again_behind_a_later_one_is_not_acted_upon(pool: Poo
     told = endpoint("recipe", url="https://erp.example", recipe="tryton-8")
     crowd = Crowd()
     crowd.leave.set()
-    doors: dict[str, Door] = {"erp": crowd}
+    outlets: dict[str, Outlet] = {"erp": crowd}
     async with sending(pool, told) as parts:
-        parts = replace(parts, doors=doors)
+        parts = replace(parts, outlets=outlets)
         first, second = [await put(pool, "ord_1", sequence) for sequence in (1, 2)]
         await drain(parts)
         assert crowd.batches == [1, 1]
@@ -291,10 +291,10 @@ async def test_a_dead_letter_overtakes_nothing(pool: Pool) -> None:
     told = endpoint("recipe", url="https://erp.example", recipe="tryton-8")
     crowd = Crowd()
     crowd.leave.set()
-    doors: dict[str, Door] = {"erp": crowd}
+    outlets: dict[str, Outlet] = {"erp": crowd}
     async with sending(pool, told) as parts:
         first = await put(pool, "ord_1", 1)
         await put(pool, "ord_1", 2, state="dead", tries=1, closed_at=AT)
-        await drain(replace(parts, doors=doors))
+        await drain(replace(parts, outlets=outlets))
 
     assert [outcome for _, outcome, _ in await attempts(pool, first)] == ["written"]

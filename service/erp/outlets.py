@@ -1,47 +1,49 @@
-"""Makes the doors of the endpoints that are no webhooks, each checked as far as a start can."""
+"""Makes the outlets of the endpoints that are no webhooks, each checked as far as a start can."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from service.erp.file import FileDoor
-from service.erp.outcome import Door
+from service.erp.file import FileOutlet
+from service.erp.outcome import Outlet
 from service.erp.recipe import Recipe, load_recipe
-from service.erp.steps import RecipeDoor
-from service.erp.stream import StreamDoor
+from service.erp.steps import RecipeOutlet
+from service.erp.stream import StreamOutlet
 from service.settings import Settings
 from service.settings.place import Place
 from service.wire import Wire
 
 
-def doors_of(settings: Settings, *, wires: Mapping[bool, Wire], redis_url: str) -> dict[str, Door]:
-    """Return the door of every endpoint that has one; nothing is connected to yet.
+def outlets_of(
+    settings: Settings, *, wires: Mapping[bool, Wire], redis_url: str
+) -> dict[str, Outlet]:
+    """Return the outlet of every endpoint that has one; nothing is connected to yet.
 
     wires are by allow_private; redis_url is for streams that name no server of their own. Raises
     Misconfigured for a recipe that cannot be followed.
     """
     recipes = recipes_of(settings)
-    doors: dict[str, Door] = {}
+    outlets: dict[str, Outlet] = {}
     for endpoint in settings.endpoints:
         match endpoint.kind:
             case "webhook":
                 continue
             case "recipe":
-                doors[endpoint.name] = RecipeDoor(
+                outlets[endpoint.name] = RecipeOutlet(
                     recipes[endpoint.name], endpoint, wires[endpoint.allow_private]
                 )
             case "file":
                 assert endpoint.folder is not None, "the settings checked it"
-                doors[endpoint.name] = FileDoor(
+                outlets[endpoint.name] = FileOutlet(
                     endpoint.name, endpoint.folder, endpoint.format or "jsonl"
                 )
             case "stream":
                 assert endpoint.stream is not None, "the settings checked it"
-                doors[endpoint.name] = StreamDoor(
+                outlets[endpoint.name] = StreamOutlet(
                     url=endpoint.redis_url.reveal() if endpoint.redis_url else redis_url,
                     stream=endpoint.stream,
                     max_length=endpoint.max_length,
                 )
-    return doors
+    return outlets
 
 
 def recipes_of(settings: Settings) -> dict[str, Recipe]:
