@@ -7,13 +7,15 @@ key by its use.
 import importlib.resources
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final, Literal
 
 from msgspec import field
 
+from service.domain.order import OrderStatus
+from service.domain.status import Status
 from service.erp.placeholder import PLACEHOLDER, parts_in, paths_in
 from service.errors import Misconfigured
 from service.settings import Endpoint, Expected, Section
@@ -21,6 +23,7 @@ from service.settings.place import Place
 from service.settings.section import read_section
 
 STEPS_MAX: Final = 4
+STATUSES: Final = frozenset({*Status, *OrderStatus})
 NAME = re.compile(r"[a-z][a-z0-9_]{0,30}", re.ASCII)
 CODE = re.compile(r"[a-z][a-z0-9_]{0,40}", re.ASCII)
 HEADER = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
@@ -55,6 +58,7 @@ class Condition(Section):
             raise Expected("exactly one of equals, among, numbers, exists")
         if not CODE.fullmatch(self.code):
             raise Expected("a code of small letters, digits and _", at="code")
+        _check_statuses(self.statuses or ())
 
 
 class Step(Section):
@@ -105,6 +109,9 @@ class Wanted(Section):
     statuses: tuple[str, ...]
     book_at: Literal["paid", "settled"] | None = None
     values: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_statuses(self.statuses)
 
 
 class Recipe(Section):
@@ -198,6 +205,12 @@ def load_recipe(endpoint: Endpoint, *, folder: Path, place: Place) -> Recipe:
     if endpoint.book_at is None and any(wanted.book_at for wanted in recipe.wanted):
         raise place.key("book_at").wrong('"paid" or "settled", which the recipe asks for')
     return recipe
+
+
+def _check_statuses(statuses: Sequence[str]) -> None:
+    for status in statuses:
+        if status not in STATUSES:
+            raise Expected(f"one of {', '.join(sorted(STATUSES))}, got {status}", at="statuses")
 
 
 def fits_header(text: str) -> bool:

@@ -9,6 +9,7 @@ import base64
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -27,7 +28,7 @@ from service.erp.placeholder import (
     filled_texts,
     number_in,
 )
-from service.erp.recipe import Condition, Recipe, Step, fits_header
+from service.erp.recipe import ROOTS, Condition, Recipe, Step, fits_header
 from service.erp.webhook import ANSWER_BYTES_MAX, excerpt_of, judge
 from service.errors import AddressRefused, Unavailable, Unreadable
 from service.settings import Endpoint, Secret
@@ -71,8 +72,8 @@ class RecipeOutlet:
                 values[step.name] = await calls.send(self._request(step, values, calls))
                 self._look(step, values, calls)
         except _Ended as ended:
-            return ended.outcome
-        return calls.ended("delivered", "done").outcome
+            return self._masked(ended.outcome)
+        return self._masked(calls.ended("delivered", "done").outcome)
 
     async def aclose(self) -> None:
         """Keeps nothing open: the wire is others' too."""
@@ -110,7 +111,7 @@ class RecipeOutlet:
                 raise Unfit(step.name)
             body = b"" if step.body is None else _encoder.encode(filled(step.body, values))
         except Missing as missing:
-            if missing.root in values:
+            if missing.root in ROOTS:
                 raise calls.ended("dead", "value_missing") from None
             raise calls.ended("retry", "answer_unexpected") from None
         except Unfit:
@@ -124,6 +125,16 @@ class RecipeOutlet:
                 raise calls.ended(condition.otherwise, condition.code)
         if step.done_if and all(_holds(condition, values) for condition in step.done_if):
             raise calls.ended("delivered", "already_done")
+
+    def _masked(self, outcome: Outcome) -> Outcome:
+        """Return an outcome without what we sent in confidence, should the ERP have echoed it."""
+        secrets = [self._endpoint.password, self._endpoint.token]
+        sent = [secret.reveal() for secret in secrets if secret]
+        sent += [text.rpartition(" ")[2] for text in self._credentials().values()]
+        excerpt = outcome.excerpt
+        for text in sent:
+            excerpt = excerpt.replace(text, "***")
+        return replace(outcome, excerpt=excerpt)
 
     def _credentials(self) -> dict[str, str]:
         token = _revealed(self._endpoint.token) or ""

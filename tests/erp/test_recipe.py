@@ -108,6 +108,7 @@ STEP = RECIPE[RECIPE.index("[[step]]") :]
         ('"bearer"', '"session"', "authenticate: expected one of"),
         ("values = { state", "values = { stat", "step[0]: expected one of its own wanted"),
         ('"closed"', '"{find.state}"', "wanted[0].values: expected placeholders of"),
+        ('["paid"]', '["payed"]', "wanted[0].statuses: expected one of accepted, "),
         ("[[step]]", "[[step", "expected TOML"),
     ],
 )

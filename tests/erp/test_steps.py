@@ -250,6 +250,16 @@ async def test_the_password_goes_into_a_header_and_is_shown_nowhere() -> None:
     assert all(PASSWORD.encode() not in request.content for request in wire.requests)
 
 
+async def test_an_erp_that_echoes_our_secrets_has_them_masked() -> None:
+    wire = Tryton(payment())
+    await told(wire)
+    header = wire.requests[0].headers["authorization"]
+    wire.broken = httpx.Response(500, text=f"{header} {PASSWORD} went wrong")
+    [outcome] = await told(wire)
+
+    assert outcome.excerpt == "Basic *** *** went wrong"
+
+
 async def test_a_reference_from_outside_is_one_json_value_whatever_it_holds() -> None:
     hostile = '"]],0,9]}{password}\u2028/../\x00'
     wire = Tryton(payment(reference=hostile))
@@ -271,6 +281,20 @@ query = { status = "{data.status}" }
 headers = { x-bill = "{data.reference}" }
 expect = [{ value = "{find.state}", equals = "{wanted.state}" }]
 """
+
+
+async def test_what_an_earlier_answer_lacks_is_tried_again_and_what_the_message_lacks_is_not(
+    tmp_path: Path,
+) -> None:
+    wire = Tryton()
+    wire.broken = httpx.Response(200, json={"state": "open"})
+    keys = {"recipe": str(tmp_path / "rest.toml"), "parameters": {}, "token": Secret("t")}
+    more = '[[step]]\nname = "act"\npath = "/{%s}"'
+
+    (tmp_path / "rest.toml").write_text(REST + more % "find.id")
+    assert await outcome_of(wire, **keys) == ("retry", "answer_unexpected")
+    (tmp_path / "rest.toml").write_text(REST + more % "data.request_id")
+    assert await outcome_of(wire, **keys) == ("dead", "value_missing")
 
 
 async def test_a_recipe_of_ones_own_calls_paths_that_no_value_leads_out_of(tmp_path: Path) -> None:
