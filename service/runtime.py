@@ -1,15 +1,19 @@
 """Puts the parts together, once per process."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import httpx
+from psycopg.conninfo import conninfo_to_dict
 
 from service import embedded
 from service.budget import CallBudget, credential_of, share_limits
@@ -28,10 +32,11 @@ from service.storage.database import Pool, pool_of
 from service.storage.deliveries import Deliveries
 from service.storage.event_writer import EventWriter
 from service.storage.unit_of_work import unit_of_work
-from service.wire import Wire
+from service.wire import Address, Wire
 
 Role = Literal["web", "worker", "beat", "command"]
 
+LOOK_UP_SECONDS_MAX = 2.0
 CONNECTIONS_MAX = {"web": 8, "worker": 6, "beat": 3, "command": 4}
 
 
@@ -62,6 +67,7 @@ class Runtime:
     provider_wire: Wire
     erp_wires: Mapping[bool, Wire]
     outlets: Mapping[str, Outlet]
+    erp_tls: Mapping[str, ssl.SSLContext]
     bell: Bell
     writer: EventWriter
     wake: Callable[[], None]
@@ -72,7 +78,8 @@ class Runtime:
 async def open_runtime(settings: Settings, *, role: Role) -> AsyncIterator[Runtime]:
     """Open pools, clients and background tasks of one process; close them on leaving."""
     accounts = connect_accounts(settings)
-    endpoints = _endpoints(settings)
+    endpoints = {endpoint.name: endpoint for endpoint in settings.endpoints}
+    erp_tls = endpoint_certificates(settings)
     urls = find_servers(settings)
     pool = pool_of(urls.postgres, application=role, connections_max=CONNECTIONS_MAX[role])
     bell = Bell(urls.redis)
@@ -87,7 +94,10 @@ async def open_runtime(settings: Settings, *, role: Role) -> AsyncIterator[Runti
         line = Line(provider_wire, budget.draw)
         return await fetch(account, exchange, line=line, purpose="told")
 
-    erp_wires = {False: Wire(check_addresses=True), True: Wire(check_addresses=False)}
+    erp_wires = {
+        False: Wire(check_addresses=True, extra_denied=await server_addresses(urls)),
+        True: Wire(check_addresses=False),
+    }
     outlets = outlets_of(settings, wires=erp_wires, redis_url=urls.redis)
     async with AsyncExitStack() as stack:
         stack.callback(bell.close)
@@ -115,6 +125,7 @@ async def open_runtime(settings: Settings, *, role: Role) -> AsyncIterator[Runti
             provider_wire=provider_wire,
             erp_wires=erp_wires,
             outlets=outlets,
+            erp_tls=erp_tls,
             bell=bell,
             writer=writer,
             wake=sync_waker.wake,
@@ -132,6 +143,25 @@ def find_servers(settings: Settings) -> Urls:
     postgres = configured[0].reveal() if configured[0] else running["postgres"]
     redis = configured[1].reveal() if configured[1] else running["redis"]
     return Urls(postgres, redis)
+
+
+async def server_addresses(urls: Urls) -> frozenset[Address]:
+    """Return where our servers are: no configured URL may lead there, even if it is public.
+
+    A server that is spoken to through a socket file has no address. One whose name leads nowhere
+    within 2 s is left out: it cannot be reached either.
+    """
+    names = str(conninfo_to_dict(urls.postgres).get("host") or "").split(",")
+    names.append(urlsplit(urls.redis).hostname or "")
+    looking_up = asyncio.get_running_loop().getaddrinfo
+    found: set[Address] = set()
+    for name in names:
+        if name and not name.startswith("/"):
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(LOOK_UP_SECONDS_MAX):
+                    answers = await looking_up(name, None, type=socket.SOCK_STREAM)
+                found |= {ip_address(address[0]) for *_, address in answers}
+    return frozenset(found)
 
 
 def connect_accounts(settings: Settings) -> dict[str, ConnectedAccount]:
@@ -194,7 +224,8 @@ def _connect(account: Account, settings: Settings, where: str) -> ConnectedAccou
     keys = account.keys_as(factory.keys)
     limit = account.limit or parse_rate(factory.default_limit)
     certificate = factory.certificate(keys)
-    tls = _client_tls(*certificate, settings, where) if certificate else None
+    at = f"{settings.source}: {where}.tls_certificate_file"
+    tls = _client_tls(*certificate, at) if certificate else None
     return ConnectedAccount(
         account.name,
         account,
@@ -205,15 +236,30 @@ def _connect(account: Account, settings: Settings, where: str) -> ConnectedAccou
     )
 
 
-def _client_tls(certificate: Path, key: Path, settings: Settings, where: str) -> ssl.SSLContext:
-    """Return a context that verifies the provider and shows our certificate."""
+def endpoint_certificates(settings: Settings) -> dict[str, ssl.SSLContext]:
+    """Return what shows our certificate, by endpoint. Raises Misconfigured for unusable files."""
+    return {
+        endpoint.name: _client_tls(
+            endpoint.client_certificate_file,
+            endpoint.client_key_file,
+            f"{settings.source}: endpoint[{index}].client_certificate_file",
+        )
+        for index, endpoint in enumerate(settings.endpoints)
+        if endpoint.client_certificate_file and endpoint.client_key_file
+    }
+
+
+def _client_tls(certificate: Path, key: Path, where: str) -> ssl.SSLContext:
+    """Return a context that verifies the other side and shows our certificate.
+
+    A key behind a passphrase is refused: nobody is there to type it.
+    """
     context = httpx.create_ssl_context(trust_env=False)
     try:
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(certificate, key, password="")
     except (OSError, ssl.SSLError) as error:
         raise Misconfigured(
-            f"{settings.source}: {where}.tls_certificate_file: expected a certificate and its key"
-            f" in PEM, got: {error}"
+            f"{where}: expected a certificate and its key in PEM, got: {error}"
         ) from error
     return context
 
@@ -228,14 +274,3 @@ def _words(account: Account, settings: Settings, where: str) -> dict[str, Status
             )
         words[word] = Status(status)
     return words
-
-
-def _endpoints(settings: Settings) -> dict[str, Endpoint]:
-    endpoints = {}
-    for index, endpoint in enumerate(settings.endpoints):
-        if endpoint.body != "settled":
-            raise Misconfigured(
-                f'{settings.source}: endpoint[{index}]: this release delivers body = "settled"'
-            )
-        endpoints[endpoint.name] = endpoint
-    return endpoints

@@ -24,6 +24,7 @@ from service.errors import AddressRefused, SettledError, Unavailable, Unreadable
 CONNECT_SECONDS_MAX: Final = 5.0
 HEADER_LINE_BYTES_MAX: Final = 8190
 HEADER_FIELDS_MAX: Final = 100
+DISCARD_PORT: Final = 9
 
 # Dropped from every answer: what we hand on is never encoded, and httpx would decode it again.
 CONTENT_ENCODING: Final = b"content-encoding"
@@ -76,6 +77,20 @@ def is_public(address: Address) -> bool:
     )
 
 
+def is_own(address: Address) -> bool:
+    """Return whether this machine has the address itself.
+
+    The kernel says so without sending anything: it would talk to its own address from there.
+    """
+    family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((str(address), DISCARD_PORT))
+            return ip_address(probe.getsockname()[0]) == address
+    except OSError:  # Nothing leads there, so a call will not get there either.
+        return False
+
+
 def unwrapped(address: Address) -> Address:
     """Return the IPv4 address inside a mapped IPv6 address, else address itself."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
@@ -86,9 +101,10 @@ def unwrapped(address: Address) -> Address:
 class Wire:
     """A pool of kept connections for one kind of party; belongs to the loop of its first call.
 
-    With check_addresses only public addresses, less extra_denied, are ever connected to: every
-    answer of a name look-up is checked, and again the very address of each connection, so that a
-    literal and a name that changes its mind are caught too. tls defaults to certifi's roots.
+    With check_addresses only public addresses, less our own and extra_denied, are ever connected
+    to: every answer of a name look-up is checked, and again the very address of each connection,
+    so that a literal and a name that changes its mind are caught too. tls defaults to certifi's
+    roots. connect_seconds bounds connecting and the handshake, within the time of a call.
     """
 
     def __init__(
@@ -99,7 +115,9 @@ class Wire:
         tls: ssl.SSLContext | None = None,
         resolver: AbstractResolver | None = None,
         extra_denied: frozenset[Address] = frozenset(),
+        connect_seconds: float = CONNECT_SECONDS_MAX,
     ) -> None:
+        self._connect_seconds = connect_seconds
         self._gate = _Gate(extra_denied) if check_addresses else None
         self._connections_per_host = connections_per_host
         self._tls = tls
@@ -161,7 +179,7 @@ class Wire:
         )
         return aiohttp.ClientSession(
             connector=connector,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS_MAX),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_seconds),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -241,7 +259,8 @@ class _Gate:
             address = ip_address(text)
         except ValueError as error:
             raise _Denied from error
-        if not is_public(address) or unwrapped(address) in self._extra_denied:
+        address = unwrapped(address)
+        if not is_public(address) or address in self._extra_denied or is_own(address):
             raise _Denied
 
     def open_socket(self, info: aiohttp.AddrInfoType) -> socket.socket:

@@ -1,13 +1,16 @@
 """Posting a notification: what goes out is signed, and every answer comes to an Outcome."""
 
 import asyncio
+import base64
+import hashlib
 from dataclasses import astuple
 from datetime import UTC, datetime
 
 import pytest
 
 from service.domain.signature import verify
-from service.erp import Outcome, excerpt_of, post, result_of
+from service.ed25519 import check_of, public_key_of, seal_of
+from service.erp import Door, Message, Outcome, excerpt_of, post, result_of
 from service.wire import Wire
 from tests.test_wire import Handler, answering, serving, wired
 
@@ -16,16 +19,13 @@ BODY = '{"type":"payment_request.paid","name":"Zoë"}'.encode()
 AT = datetime(2026, 11, 20, 14, 30, 0, 999_000, tzinfo=UTC)
 
 
+MESSAGE = Message("ntf_1", BODY)
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+SEALING = "whsk_" + base64.b64encode(bytes(range(32))).decode()
+
+
 async def posted(wire: Wire, url: str, *, timeout_seconds: float = 1) -> Outcome:
-    return await post(
-        wire,
-        url=url,
-        keys=KEYS,
-        notification_id="ntf_1",
-        body=BODY,
-        at=AT,
-        timeout_seconds=timeout_seconds,
-    )
+    return await post(wire, MESSAGE, Door(url, KEYS, timeout_seconds), at=AT)
 
 
 async def outcome_of(handler: Handler, *, timeout_seconds: float = 1) -> Outcome:
@@ -39,17 +39,46 @@ def saying(status: int, *headers: str, body: bytes = b"") -> Handler:
     return answering("\r\n".join(lines).encode() + body)
 
 
+def headers_of(head: str) -> list[tuple[str, str]]:
+    lines = head.rstrip("\r\n").split("\r\n")[1:]
+    return [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
+
+
 async def test_what_goes_out_verifies_with_every_live_key() -> None:
     async with serving(saying(204)) as server, wired() as wire:
         await posted(wire, f"http://127.0.0.1:{server.port}/hook?a=b")
 
-    first, *lines = server.heads[0].rstrip("\r\n").split("\r\n")
-    headers = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
-    assert first == "POST /hook?a=b HTTP/1.1"
+    headers = headers_of(server.heads[0])
+    assert server.heads[0].startswith("POST /hook?a=b HTTP/1.1\r\n")
     assert ("content-type", "application/json") in headers
     assert ("webhook-timestamp", str(int(AT.timestamp()))) in headers
     for key in KEYS:
         assert verify([key], headers=headers, body=BODY, now=int(AT.timestamp()))
+
+
+async def test_a_door_with_an_ed25519_key_is_sealed_for_its_public_key() -> None:
+    check = check_of(public_key_of(SEALING))
+    async with serving(saying(204)) as server, wired() as wire:
+        door = Door(f"http://127.0.0.1:{server.port}/", KEYS, 1, seal=seal_of(SEALING))
+        await post(wire, MESSAGE, door, at=AT)
+
+    headers = headers_of(server.heads[0])
+    items = dict(headers)["webhook-signature"].split(" ")
+    assert [item.partition(",")[0] for item in items] == ["v1", "v1", "v1a"]
+    assert verify([], seals=[check], headers=headers, body=BODY, now=int(AT.timestamp()))
+    assert verify([KEYS[1]], headers=headers, body=BODY, now=int(AT.timestamp()))
+
+
+async def test_the_digest_of_the_body_and_the_trace_go_along() -> None:
+    message = Message("ntf_1", BODY, "application/cloudevents+json", TRACEPARENT)
+    async with serving(saying(204)) as server, wired() as wire:
+        await post(wire, message, Door(f"http://127.0.0.1:{server.port}/", KEYS, 1), at=AT)
+
+    headers = dict(headers_of(server.heads[0]))
+    digest = base64.b64encode(hashlib.sha256(BODY).digest()).decode()
+    assert headers["content-digest"] == f"sha-256=:{digest}:"
+    assert headers["traceparent"] == TRACEPARENT
+    assert headers["content-type"] == "application/cloudevents+json"
 
 
 async def test_the_body_goes_out_byte_for_byte() -> None:

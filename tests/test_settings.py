@@ -295,6 +295,13 @@ def test_no_message_shows_a_secret(text: str) -> None:
         (ENDPOINT.replace(WHSEC, "whsec_c2hvcnQ="), "endpoint[0].secrets[0]: expected a secret of"),
         (ENDPOINT.replace("https://erp", "https://me:you@erp"), "endpoint[0].url: expected a URL"),
         (ENDPOINT.replace("https", "http"), "endpoint[0].url: expected an https URL, or allow_pri"),
+        (f'{ENDPOINT}signing_key = "{WHSEC}"', "endpoint[0].signing_key: expected an ed25519 key"),
+        (
+            ENDPOINT.replace(f'["{WHSEC}"]', f"{[WHSEC] * 6}"),
+            "endpoint[0].secrets: expected at mos",
+        ),
+        (f'{ENDPOINT}client_key_file = "k"', "endpoint[0].client_certificate_file: expected a fi"),
+        (f'{ENDPOINT}client_certificate_file = "c"', "endpoint[0].client_key_file: expected a fi"),
         (f"{ENDPOINT}concurrency = 0", "endpoint[0].concurrency: expected at least 1"),
         (f'{ENDPOINT}accounts = ["b"]\n{ACCOUNT}', "endpoint[0].accounts[0]: expected the name of"),
         ('[privacy]\nfacts = "forever"', "privacy.facts: expected a duration such as"),

@@ -94,6 +94,9 @@ def repeating(start: bytes, piece: bytes, pause_seconds: float) -> Handler:
     return repeat
 
 
+silent = repeating(b"", b"", 0.02)
+
+
 async def get(wire: Wire, url: str, *, truncate: bool = False) -> httpx.Response:
     return await wire.send(
         httpx.Request("GET", url),
@@ -114,7 +117,7 @@ HOSTILE = {
         Unavailable("timeout"),
     ),
     "dripped headers": (repeating(HEAD, b"a: b\r\n", 0.02), Unavailable("timeout")),
-    "silence": (repeating(b"", b"", 0.02), Unavailable("timeout")),
+    "silence": (silent, Unavailable("timeout")),
     "endless 1xx": (
         repeating(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 50, 0),
         Unavailable("timeout"),
@@ -304,6 +307,7 @@ def self_signed(folder: Path) -> ssl.SSLContext:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
+    folder.mkdir(exist_ok=True)
     path = folder / "self_signed.pem"
     path.write_bytes(pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

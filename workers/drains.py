@@ -55,6 +55,7 @@ class Drains:
             endpoints=runtime.endpoints,
             wires=runtime.erp_wires,
             outlets=runtime.outlets,
+            tls=runtime.erp_tls,
             now=utc_now,
             recorded=self._note,
             stopping=self._stopping,

@@ -135,9 +135,9 @@ at = "02:30"                       # UTC; or "never"
 #allow_private = false             # true: the ERP is in our own network
 #allow_insecure = false            # true: a url without https, even in live mode
 #retry = ["PT0S", "PT5S", "PT5M"]  # in place of the built-in schedule of 6 days
-#signing_key_env = "ERP_ED25519"   # adds a v1a signature
-#client_certificate_file = "secrets/erp.pem"
-#client_key_file = "secrets/erp.key"
+#signing_key_env = "ERP_ED25519"   # adds a v1a signature (ed25519): "whsk_" and base64 of 32 bytes
+#client_certificate_file = "secrets/erp.pem"  # shown to an ERP that asks for one; PEM
+#client_key_file = "secrets/erp.key"          # without a passphrase
 
 # An ERP that takes no webhooks is told by a recipe: a few calls of its own API. accounts, types,
 # timeout, rate, concurrency, retry, allow_private and allow_insecure are as above.

@@ -8,8 +8,9 @@ from typing import BinaryIO
 import click
 
 from service.cli.exits import ProblemFound
-from service.domain.signature import ID_HEADER, key_of
+from service.domain.signature import ID_HEADER, CheckSeal, key_of
 from service.domain.signature import verify as is_signed
+from service.ed25519 import PUBLIC_PREFIX, check_of
 from service.settings import parse_duration
 
 
@@ -20,7 +21,7 @@ from service.settings import parse_duration
     type=click.File("rb"),
     required=True,
     multiple=True,
-    help="File with the whsec_ secret; repeat it during a rotation.",
+    help="File with the whsec_ secret or the whpk_ public key; repeat it during a rotation.",
 )
 @click.option(
     "--headers",
@@ -50,8 +51,10 @@ def verify(
     """Check that we signed a notification; exit 6 if not."""
     headers = parse_headers(header_file.read())
     at = parse_time(at_text, "--at") if at_text else datetime.now(UTC)
+    secrets = [parse_secret(file) for file in secret_files]
     valid = is_signed(
-        [parse_secret(file) for file in secret_files],
+        [secret for secret in secrets if isinstance(secret, bytes)],
+        seals=[secret for secret in secrets if not isinstance(secret, bytes)],
         headers=headers,
         body=body_file.read(),
         now=int(at.timestamp()),
@@ -85,12 +88,19 @@ def parse_headers(text: bytes) -> list[tuple[str, str]]:
     return pairs
 
 
-def parse_secret(file: BinaryIO) -> bytes:
-    """Return the key in a secret file. Raises click.BadParameter, which does not show it."""
+def parse_secret(file: BinaryIO) -> bytes | CheckSeal:
+    """Return the key in a secret file, or what checks with the public key in it.
+
+    Raises click.BadParameter, which does not show it.
+    """
     try:
-        return key_of(file.read().decode("ascii").strip())
+        text = file.read().decode("ascii").strip()
+        return check_of(text) if text.startswith(PUBLIC_PREFIX) else key_of(text)
     except ValueError:
-        wanted = 'expected one secret of the form "whsec_" + base64 of 24 to 64 bytes'
+        wanted = (
+            'expected one secret of the form "whsec_" + base64 of 24 to 64 bytes,'
+            ' or a public key: "whpk_" + base64 of 32 bytes'
+        )
         raise click.BadParameter(wanted, param_hint="--secret-file") from None
 
 

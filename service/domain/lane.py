@@ -20,6 +20,7 @@ WITHOUT_SUCCESS_MAX: Final = timedelta(minutes=10)
 PROBE_WAIT_SECONDS_MIN: Final = 15.0
 PROBE_WAIT_SECONDS_MAX: Final = 300.0
 DRAIN_DOUBLES_EVERY: Final = timedelta(seconds=10)
+HELD_SECONDS: Final = 0.1  # How often a worker looks at a lane that is held back by its rate.
 DOUBLINGS_MAX: Final = 30  # More than any rate needs; keeps the power finite on a forgotten lane.
 
 # What one attempt came to. "hold" is news about the endpoint rather than about the delivery.
@@ -210,10 +211,14 @@ def _rate_now(lane: Lane, *, now: datetime, rate: float) -> float:
 
 
 def _credit(lane: Lane, *, now: datetime, rate: float) -> float:
-    """Return how many deliveries may go: a bucket that fills at the rate and holds a second."""
+    """Return how many deliveries may go: a bucket that holds what a worker's look may have missed.
+
+    It fills at nine tenths of the rate, so that a full bucket and what comes in during a second
+    make the rate together: in no second do more go, after however long a silence.
+    """
     rate_now = _rate_now(lane, now=now, rate=rate)
-    full = max(rate_now, 1.0)
+    full = 1.0 + rate_now * HELD_SECONDS
     if lane.credited_at is None:
         return full
     elapsed_seconds = max((now - lane.credited_at).total_seconds(), 0.0)
-    return min(full, lane.credit + elapsed_seconds * rate_now)
+    return min(full, lane.credit + elapsed_seconds * rate_now * (1.0 - HELD_SECONDS))

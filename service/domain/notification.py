@@ -124,4 +124,9 @@ def _body(
         "schema": SCHEMA,
         "data": data,
     }
+    return serialised(message)
+
+
+def serialised(message: Mapping[str, object]) -> bytes:
+    """Return a message as the bytes that go out: reading and writing them again changes none."""
     return json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,15 +1,17 @@
 """Standard Webhooks 1.0.0: how a notification is signed, and the strict way to check one.
 
-The signed content is `id.timestamp.body` with the raw body; an item of the signature header is
-`v1,` and the base64 of its HMAC-SHA256. Source: RELIABILITY.md, section 4; the specification at
-github.com/standard-webhooks/standard-webhooks.
+The signed content is `id.timestamp.body` with the raw body. An item of the signature header is
+`v1,` and the base64 of its HMAC-SHA256, or `v1a,` and that of its ed25519 signature, which comes
+from elsewhere: the standard library has none. Source: RELIABILITY.md, section 4; the
+specification at github.com/standard-webhooks/standard-webhooks.
 """
 
 import base64
+import binascii
 import hashlib
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 -- the public prefix of every secret, not a secret
@@ -21,6 +23,11 @@ SIGNATURES_MAX: Final = 5
 ID_HEADER: Final = "webhook-id"
 TIMESTAMP_HEADER: Final = "webhook-timestamp"
 SIGNATURE_HEADER: Final = "webhook-signature"
+
+# Returns the ed25519 signature of a content.
+Seal = Callable[[bytes], bytes]
+# Returns whether a signature is that of a content; raises nothing.
+CheckSeal = Callable[[bytes, bytes], bool]
 
 # Neither may hold a full stop: it would move bytes between id, timestamp and body unnoticed.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -41,16 +48,31 @@ def key_of(secret: str) -> bytes:
     return key
 
 
-def sign(keys: Sequence[bytes], *, notification_id: str, timestamp: int, body: bytes) -> str:
+def sign(
+    keys: Sequence[bytes],
+    *,
+    notification_id: str,
+    timestamp: int,
+    body: bytes,
+    seal: Seal | None = None,
+) -> str:
     """Return the value of the signature header: one item per key, in the order of keys.
 
-    timestamp is the time of this attempt in seconds since 1970. Raises ValueError for an id that
-    strict receivers refuse, or without a key.
+    timestamp is the time of this attempt in seconds since 1970; seal adds a `v1a` item behind
+    the others. Raises ValueError for an id that strict receivers refuse, or without a key.
     """
     if not keys or not _ID.fullmatch(notification_id):
         raise ValueError("a signature needs a key and an id of letters, digits, _ and -")
     content = _content(notification_id, str(timestamp), body)
-    return " ".join(f"v1,{_signature(key, content)}" for key in keys)
+    items = [f"v1,{_signature(key, content)}" for key in keys]
+    if seal is not None:
+        items.append(f"v1a,{_base64(seal(content))}")
+    return " ".join(items)
+
+
+def content_digest(body: bytes) -> str:
+    """Return the value of the header content-digest (RFC 9530) for a body sent as it is."""
+    return f"sha-256=:{_base64(hashlib.sha256(body).digest())}:"
 
 
 def verify(
@@ -60,8 +82,9 @@ def verify(
     body: bytes,
     now: int,
     tolerance_seconds: int = TOLERANCE_SECONDS,
+    seals: Sequence[CheckSeal] = (),
 ) -> bool:
-    """Return whether one of keys signed this message, at most tolerance_seconds from now.
+    """Return whether one of keys or seals signed this message, at most tolerance_seconds from now.
 
     headers are (name, value) pairs as received, names in any case; each of the three must be
     there exactly once. Raises nothing, whatever it is given. Every key meets every item, so the
@@ -78,6 +101,8 @@ def verify(
     expected = [f"v1,{_signature(key, content)}".encode() for key in keys]
     given = [item.encode() for item in signatures if item.isascii()]
     matches = [hmac.compare_digest(one, other) for one in given for other in expected]
+    sealed = [_sealed(item) for item in signatures if item.startswith("v1a,")]
+    matches += [check(seal, content) for seal in sealed for check in seals]
     return any(matches)
 
 
@@ -93,4 +118,18 @@ def _content(notification_id: str, timestamp: str, body: bytes) -> bytes:
 
 def _signature(key: bytes, content: bytes) -> str:
     """Return the item in base64: comparing that text is comparing the bytes, strictly decoded."""
-    return base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode()
+    return _base64(hmac.digest(key, content, hashlib.sha256))
+
+
+def _sealed(item: str) -> bytes:
+    """Return the signature in a `v1a` item, nothing where it is not spelled as we would."""
+    text = item.removeprefix("v1a,")
+    try:
+        seal = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+    return seal if _base64(seal) == text else b""
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()

@@ -6,9 +6,11 @@ same road for all of them and stand in `flow/deliver.py`.
 
 from service.erp.outcome import Notification, Outcome, Outlet
 from service.erp.outlets import outlets_of, recipes_of
-from service.erp.webhook import excerpt_of, post, result_of
+from service.erp.webhook import Door, Message, excerpt_of, post, result_of
 
 __all__ = [
+    "Door",
+    "Message",
     "Notification",
     "Outcome",
     "Outlet",

@@ -4,8 +4,10 @@ An attempt always comes to an Outcome: what the ERP answered, or why it could no
 means for the delivery and its lane. Source: CONTRACT.md, section 5.
 """
 
+import ssl
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -13,7 +15,14 @@ import httpx
 
 from service.domain.lane import GONE, Result
 from service.domain.retry import parse_retry_after
-from service.domain.signature import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
+from service.domain.signature import (
+    ID_HEADER,
+    SIGNATURE_HEADER,
+    TIMESTAMP_HEADER,
+    Seal,
+    content_digest,
+    sign,
+)
 from service.erp.outcome import Outcome, milliseconds_since
 from service.errors import AddressRefused, Unavailable
 from service.wire import Wire
@@ -22,26 +31,45 @@ ANSWER_BYTES_MAX: Final = 64 * 1024
 EXCERPT_BYTES_MAX: Final = 2 * 1024
 
 
-async def post(
-    wire: Wire,
-    *,
-    url: str,
-    keys: Sequence[bytes],
-    notification_id: str,
-    body: bytes,
-    at: datetime,
-    timeout_seconds: float,
-) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What goes out, the same at every try; traceparent is None where nobody traces it."""
+
+    notification_id: str
+    body: bytes
+    content_type: str = "application/json"
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where it goes and how it is signed there.
+
+    seal adds the ed25519 signature, tls shows our certificate; timeout_seconds bounds a call.
+    """
+
+    url: str
+    keys: Sequence[bytes]
+    timeout_seconds: float
+    seal: Seal | None = None
+    tls: ssl.SSLContext | None = None
+
+
+async def post(wire: Wire, message: Message, door: Door, *, at: datetime) -> Outcome:
     """Post a notification once and judge the answer; raises nothing for what the ERP does.
 
-    at is the time of this attempt, which is signed; timeout_seconds bounds the whole call. Of an
-    answer at most 64 KiB are read and 2 KiB kept.
+    at is the time of this attempt, which is signed. Of an answer at most 64 KiB are read and
+    2 KiB kept.
     """
-    request = _signed_request(url, keys, notification_id=notification_id, body=body, at=at)
+    request = _signed_request(message, door, at=at)
     started = time.monotonic()
     try:
         answer = await wire.send(
-            request, total_seconds=timeout_seconds, body_bytes_max=ANSWER_BYTES_MAX, truncate=True
+            request,
+            total_seconds=door.timeout_seconds,
+            body_bytes_max=ANSWER_BYTES_MAX,
+            truncate=True,
+            tls=door.tls,
         )
     except Unavailable as error:
         return Outcome("retry", error.detail, None, milliseconds_since(started), "", None)
@@ -72,19 +100,25 @@ def excerpt_of(content: bytes) -> str:
     return "".join(character for character in line if character.isprintable())
 
 
-def _signed_request(
-    url: str, keys: Sequence[bytes], *, notification_id: str, body: bytes, at: datetime
-) -> httpx.Request:
+def _signed_request(message: Message, door: Door, *, at: datetime) -> httpx.Request:
     timestamp = int(at.timestamp())
+    signature = sign(
+        door.keys,
+        notification_id=message.notification_id,
+        timestamp=timestamp,
+        body=message.body,
+        seal=door.seal,
+    )
     headers = {
-        "content-type": "application/json",
-        ID_HEADER: notification_id,
+        "content-type": message.content_type,
+        "content-digest": content_digest(message.body),
+        ID_HEADER: message.notification_id,
         TIMESTAMP_HEADER: str(timestamp),
-        SIGNATURE_HEADER: sign(
-            keys, notification_id=notification_id, timestamp=timestamp, body=body
-        ),
+        SIGNATURE_HEADER: signature,
     }
-    return httpx.Request("POST", url, headers=headers, content=body)
+    if message.traceparent is not None:
+        headers["traceparent"] = message.traceparent
+    return httpx.Request("POST", door.url, headers=headers, content=message.body)
 
 
 def judge(answer: httpx.Response, *, duration_ms: int, now: datetime) -> Outcome:

@@ -26,7 +26,7 @@ from service.domain.request import (
 from service.flow.look import Look
 from service.flow.parts import heir, named_in
 from service.flow.record import Cause
-from service.storage.identifiers import new_id
+from service.storage.identifiers import new_id, new_traceparent
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,7 @@ def _judge(
         observation_id=new_id("obs"),
         answer_sha256=look.sha256,
         lease_no=look.claimed.lease_no,
+        traceparent=look.claimed.traceparent or new_traceparent(),
     )
     verdict = advance(heir(requests[key], parts), seen, lease_no=look.claimed.lease_no)
     return Judged(look, seen, requests[key], verdict, cause)

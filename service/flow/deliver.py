@@ -6,6 +6,7 @@ never takes another's.
 """
 
 import asyncio
+import ssl
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Literal
 import structlog
 
 from service import erp
+from service.domain.envelope import CONTENT_TYPES, body_for
 from service.domain.lane import (
     Allowance,
     Lane,
@@ -28,6 +30,7 @@ from service.domain.lane import (
 )
 from service.domain.retry import DELIVERY_WAITS, next_attempt_seconds
 from service.domain.signature import key_of
+from service.ed25519 import seal_of
 from service.errors import Unavailable
 from service.settings import Endpoint
 from service.storage.batches import claim_batch
@@ -39,6 +42,7 @@ from service.storage.deliveries import (
     Deliveries,
 )
 from service.storage.unit_of_work import connected, unit_of_work
+from service.storage.untold import supersede
 from service.telemetry import metrics
 from service.wire import Wire
 
@@ -58,7 +62,8 @@ class DeliverParts:
 
     wires has one for endpoints in private networks and one for others; outlets are of the
     endpoints that are no webhooks. recorded is called after every commit of what attempts came
-    to. stopping, once set, has nothing more claimed.
+    to. stopping, once set, has nothing more claimed. tls has what shows our certificate, by the
+    name of the endpoint that asks for one.
     """
 
     pool: Pool
@@ -67,6 +72,7 @@ class DeliverParts:
     now: Callable[[], datetime]
     recorded: Callable[[], None]
     stopping: asyncio.Event
+    tls: Mapping[str, ssl.SSLContext] = field(default_factory=dict)
     outlets: Mapping[str, erp.Outlet] = field(default_factory=dict)
 
 
@@ -153,9 +159,13 @@ async def _claim_lanes(parts: DeliverParts, flying: Flying, slots: int) -> bool:
     share = max(1, slots // max(1, len(parts.endpoints)))
     held_back = False
     for name in names:
-        free = min(slots - len(flying), share - Counter(flying.values())[name])
         endpoint = parts.endpoints.get(name)
-        if endpoint is None or free <= 0:
+        if endpoint is None:
+            continue
+        # One that is full by our own attempts alone costs the others no transaction.
+        own = min(share, endpoint.concurrency) - Counter(flying.values())[name]
+        free = min(slots - len(flying), own)
+        if free <= 0:
             continue
         claimed = await _claim_lane(parts, endpoint, free)
         held_back |= claimed.allowance.count == 0
@@ -180,6 +190,8 @@ async def _claim_lane(parts: DeliverParts, endpoint: Endpoint, free: int) -> Cla
         limit = min(allowance.count, slots, free)
         if limit <= 0:
             return Claimed([], allowance, now)
+        if endpoint.compact and lane.state is LaneState.DRAINING:
+            await supersede(work.connection, endpoint.name)
         if is_batch:
             claims = await claim_batch(work.connection, endpoint.name, lease_seconds=lease_seconds)
         else:
@@ -211,7 +223,7 @@ async def _attempt(
             outcome = erp.Outcome("delivered", "overtaken", None, 0, "", None)
         case "recipe" | "file" | "stream":
             outcome = await parts.outlets[endpoint.name].take(
-                [erp.Notification(each.notification_id, each.type, each.body) for each in together],
+                [_notification_of(each) for each in together],
                 at=claimed.at,
                 timeout_seconds=endpoint.timeout.total_seconds(),
             )
@@ -223,12 +235,34 @@ async def _post(
 ) -> erp.Outcome:
     return await erp.post(
         parts.wires[endpoint.allow_private],
-        url=endpoint.url or "",
-        keys=[key_of(secret.reveal()) for secret in endpoint.secrets],
-        notification_id=claim.notification_id,
-        body=claim.body,
+        _message_of(claim, endpoint),
+        _door_of(endpoint, parts),
         at=at,
+    )
+
+
+def _notification_of(claim: ClaimedDelivery) -> erp.Notification:
+    body = body_for("settled", claim.body, dead=claim.dead, superseded=claim.superseded)
+    return erp.Notification(claim.notification_id, claim.type, body)
+
+
+def _message_of(claim: ClaimedDelivery, endpoint: Endpoint) -> erp.Message:
+    return erp.Message(
+        claim.notification_id,
+        body_for(endpoint.body, claim.body, dead=claim.dead, superseded=claim.superseded),
+        CONTENT_TYPES[endpoint.body],
+        claim.traceparent,
+    )
+
+
+def _door_of(endpoint: Endpoint, parts: DeliverParts) -> erp.Door:
+    key = endpoint.signing_key
+    return erp.Door(
+        endpoint.url or "",
+        keys=[key_of(secret.reveal()) for secret in endpoint.secrets],
         timeout_seconds=endpoint.timeout.total_seconds(),
+        seal=seal_of(key.reveal()) if key else None,
+        tls=parts.tls.get(endpoint.name),
     )
 
 

@@ -126,7 +126,7 @@ async def _write(compared: Compared, work: Work, parts: SyncParts, at: datetime)
     touched += [(part.order_id, j.cause) for part, j in compared.new_parts]
     await roll_up_orders(
         work,
-        {order_id: cause.observed_by for order_id, cause in touched if order_id},
+        {order_id: cause.prompt for order_id, cause in touched if order_id},
         endpoints=parts.endpoints,
         at=at,
     )
@@ -288,15 +288,19 @@ async def _wake_parts(work: Work, compared: Compared, fresh: Collection[Key]) ->
 async def _trigger(work: Work, ours: Sequence[Look], downs: Sequence[SetDown]) -> None:
     """Make the owners of parts due, in the transaction that closes the parts."""
     owners = sorted(
-        (down.trigger, down.rest.claimed.observed_by, down.rest.claimed.known)
-        for down in downs
-        if down.trigger is not None
+        ((down.trigger, down.rest.claimed) for down in downs if down.trigger is not None),
+        key=lambda owner: (owner[0], owner[1].key),
     )
     if not owners:
         return
-    await work.due.lock([*(key for key, _, _ in owners), *(look.claimed.key for look in ours)])
-    for key, observed_by, known in owners:
-        await work.due.trigger([key], observed_by=ObservedBy(observed_by), known=known)
+    await work.due.lock([*(key for key, _ in owners), *(look.claimed.key for look in ours)])
+    for key, part in owners:
+        await work.due.trigger(
+            [key],
+            observed_by=ObservedBy(part.observed_by),
+            known=part.known,
+            traceparent=part.traceparent,
+        )
 
 
 def _tell(looks: Sequence[Look], held: set[Claimed], moves: Sequence[Moved]) -> None:

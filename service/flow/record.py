@@ -5,7 +5,7 @@ told can be missing from the record, and nothing recorded can be missing from th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from service.domain.history import chain
@@ -21,7 +21,7 @@ from service.domain.request import ObservedBy, PaymentRequest
 from service.domain.retry import next_turn
 from service.settings import Endpoint
 from service.storage.history import TransitionRow
-from service.storage.identifiers import new_id
+from service.storage.identifiers import new_id, new_traceparent
 from service.storage.notifications import NotificationRow
 from service.storage.orders import Member, OrderRow, RolledUp
 from service.storage.unit_of_work import Work
@@ -29,13 +29,29 @@ from service.storage.unit_of_work import Work
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """The read behind a transition: what made us look, when, and the answer's hash."""
+    """The read behind a transition: what made us look, when, and the answer's hash.
+
+    traceparent is that of the webhook that made us look, else of a trace of its own.
+    """
 
     observed_by: ObservedBy
     observed_at: datetime
     observation_id: str
     answer_sha256: bytes
     lease_no: int
+    traceparent: str
+
+    @property
+    def prompt(self) -> "Prompt":
+        return Prompt(self.observed_by, self.traceparent)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What made us add up an order again, and the trace that this belongs to."""
+
+    observed_by: ObservedBy
+    traceparent: str = field(default_factory=new_traceparent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +86,7 @@ async def record_moves(
 
 async def roll_up_orders(
     work: Work,
-    triggered: Mapping[str, ObservedBy],
+    triggered: Mapping[str, Prompt],
     *,
     endpoints: Sequence[Endpoint],
     at: datetime,
@@ -99,9 +115,11 @@ async def roll_up_orders(
         # A code stays until a person has acknowledged it. Source: CONTRACT.md, section 6.
         state = replace(state, attention=state.attention | set(order.attention))
         if _tells_news(order, state):
-            row = _order_transition_row(order, state, triggered[order.id], at)
+            prompt = triggered[order.id]
+            row = _order_transition_row(order, state, prompt.observed_by, at)
             rows.append(row)
-            messages.append(_order_message(order, state, of_order, row.sequence, endpoints, at))
+            message = _order_message(order, state, of_order, row.sequence, endpoints, at)
+            messages.append(replace(message, traceparent=prompt.traceparent))
             saved.append(RolledUp(order.id, state, row.sequence, row.hash))
         elif set(order.attention) != state.attention or order.rule != state.rule:
             saved.append(RolledUp(order.id, state, order.sequence, order.chain))
@@ -194,6 +212,7 @@ def _request_message(
         created_at=at,
         endpoints=_endpoints_for(endpoints, kind, {request.key.account}),
         due_at=_due_at(endpoints, at),
+        traceparent=moved.cause.traceparent,
     )
 
 

@@ -11,7 +11,7 @@ import structlog
 from service.domain.money import Money
 from service.domain.request import Key, ObservedBy, PaymentRequest
 from service.errors import Conflict
-from service.flow.record import roll_up_orders
+from service.flow.record import Prompt, roll_up_orders
 from service.settings import Endpoint
 from service.storage.database import Pool
 from service.storage.unit_of_work import Work, unit_of_work
@@ -73,7 +73,7 @@ async def register_order(
         await _put_under(work, members, order_id=order_id, reference=reference)
         await roll_up_orders(
             work,
-            dict.fromkeys({order_id, *left}, ObservedBy.OPERATOR),
+            dict.fromkeys({order_id, *left}, Prompt(ObservedBy.OPERATOR)),
             endpoints=endpoints,
             at=now,
         )
@@ -107,7 +107,7 @@ async def register_request(
             await _put_under(work, members, order_id=order_id, reference=reference)
             await roll_up_orders(
                 work,
-                dict.fromkeys({order_id, *([left] if left else [])}, ObservedBy.OPERATOR),
+                dict.fromkeys({order_id, *([left] if left else [])}, Prompt(ObservedBy.OPERATOR)),
                 endpoints=endpoints,
                 at=now,
             )

@@ -14,6 +14,7 @@ from msgspec import field
 from msgspec.structs import force_setattr
 
 from service.domain.channel import SILENT_CHANGES
+from service.domain.signature import SIGNATURES_MAX
 from service.settings.kinds import check_kind
 from service.settings.section import Duration, Section, Unparsed
 from service.settings.values import (
@@ -21,6 +22,7 @@ from service.settings.values import (
     Rate,
     Secret,
     check_network,
+    check_signing_key,
     check_url,
     check_webhook_secret,
 )
@@ -178,10 +180,11 @@ class Account(Section):
 class Endpoint(Section):
     """Where notifications go: by webhook, by a recipe for a known ERP, to a file or a stream.
 
-    secrets sign in this order, all of them during a rotation. retry replaces the default
-    schedule. allow_private lets the address be in the own network. recipe is the name of one
-    that is built in or the path of a file; parameters, user, password and token are what it asks
-    for. redis_url is our own Redis unless given.
+    secrets sign in this order, all of them during a rotation; signing_key adds a signature that
+    its public key checks. retry replaces the default schedule. allow_private lets the address be
+    in the own network. recipe is the name of one that is built in or the path of a file;
+    parameters, user, password and token are what it asks for. redis_url is our own Redis unless
+    given.
     """
 
     name: str
@@ -219,12 +222,32 @@ class Endpoint(Section):
         check_kind(self, self.kind)
         if self.url is not None:
             _check("url", check_url, self.url)
-        _check_each("secrets", check_webhook_secret, self.secrets)
+        self._check_signing()
+        self._check_certificate()
         _check_at_least_one("concurrency", self.concurrency)
         if self.redis_url is not None and not self.redis_url.reveal().startswith(Redis.schemes):
             raise Expected(f"a URL with {' or '.join(Redis.schemes)}", at="redis_url")
         if self.max_length is not None:
             _check_at_least_one("max_length", self.max_length)
+
+    def _check_signing(self) -> None:
+        _check_each("secrets", check_webhook_secret, self.secrets)
+        if self.signing_key is not None:
+            _check("signing_key", check_signing_key, self.signing_key)
+        if len(self.secrets) + (self.signing_key is not None) > SIGNATURES_MAX:
+            raise Expected(
+                f"at most {SIGNATURES_MAX} signatures: receivers look at no more", at="secrets"
+            )
+
+    def _check_certificate(self) -> None:
+        given = {
+            "client_certificate_file": self.client_certificate_file,
+            "client_key_file": self.client_key_file,
+        }
+        missing = [key for key, file in given.items() if file is None]
+        if len(missing) == 1:
+            [other] = given.keys() - missing
+            raise Expected(f"a file, since {other} is given", at=missing[0])
 
     def matches(self, type: str, account: str | None) -> bool:  # noqa: A002 - the field's name
         """Return whether a notification of this type, about this account, comes here.

@@ -13,6 +13,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from service.domain.signature import key_of
+from service.ed25519 import seal_of
 from service.errors import Unavailable
 
 SHORT_UNITS = {
@@ -180,3 +181,14 @@ def check_webhook_secret(secret: Secret) -> None:
         key_of(secret.reveal())
     except ValueError:
         raise Expected('a secret of the form "whsec_" + base64 of 24 to 64 bytes') from None
+
+
+def check_signing_key(key: Secret) -> None:
+    """Raise Expected unless notifications can be sealed with key."""
+    try:
+        seal_of(key.reveal())
+    except ValueError:
+        wanted = (
+            'an ed25519 key: "whsk_" + base64 of its 32-byte seed, alone or with its public key'
+        )
+        raise Expected(wanted) from None

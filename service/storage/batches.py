@@ -5,7 +5,7 @@ from typing import Any, Final
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
-from service.storage.deliveries import ClaimedDelivery
+from service.storage.deliveries import ClaimedDelivery, Deliveries
 
 # Deliveries in one batch: closing them is one statement, which has 10 s.
 BATCH_MAX: Final = 5000
@@ -17,8 +17,9 @@ async def claim_batch(
     """Lease what is due at an endpoint, at most 5,000, in the order in which it was written.
 
     Unlike `Deliveries.claim` not only the first of each request or order: they travel together,
-    in order. Whatever stands behind one that is not due stays. This transaction holds the lane,
-    and nothing of it is under way.
+    in order. Whatever stands behind one that is not due stays. What the endpoint never got is
+    listed in the first of its subject. This transaction holds the lane, and nothing of it is
+    under way.
     """
     async with connection.cursor(row_factory=class_row(ClaimedDelivery)) as cursor:
         await cursor.execute(
@@ -39,12 +40,22 @@ async def claim_batch(
                        lease_no = d.lease_no + 1
                   from batch where d.id = batch.id
                 returning d.id, d.notification_id, d.endpoint, d.type, d.subject_id, d.sequence,
-                          d.attempts_made, d.lease_no
+                          d.attempts_made, d.lease_no, d.dead, d.superseded
             )
-            select leased.*, n.body from leased
-              join notifications as n on n.id = leased.notification_id
+            select leased.*, n.body, n.traceparent,
+                   leased.lease_no = 1
+                   and leased.sequence = min(leased.sequence) over (partition by leased.subject_id)
+                   and coalesce((
+                       select true from deliveries as other
+                        where other.endpoint = leased.endpoint
+                          and other.subject_id = leased.subject_id
+                          and other.sequence < leased.sequence
+                          and other.state in ('dead', 'superseded') and not other.is_told
+                        limit 1), false) as has_untold
+              from leased join notifications as n on n.id = leased.notification_id
              order by n.serial
             """,
             {"endpoint": endpoint, "limit": BATCH_MAX, "lease": lease_seconds},
         )
-        return await cursor.fetchall()
+        claims = await cursor.fetchall()
+    return await Deliveries(connection).with_untold(claims)

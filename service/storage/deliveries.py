@@ -1,7 +1,7 @@
 """Deliveries on their way to endpoints, their attempts, and the lanes they travel in."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row, dict_row
 
 from service.domain.lane import Lane, LaneState, paused, resumed
+from service.storage.untold import list_untold, mark_told
 
 # Beyond the longest time-out of a delivery by this much: how long a killed worker's deliveries
 # wait until another takes them.
@@ -22,7 +23,11 @@ _LANE_COLUMNS = tuple(field.name for field in fields(Lane))
 
 @dataclass(frozen=True, slots=True)
 class ClaimedDelivery:
-    """A leased delivery with the bytes to sign."""
+    """A leased delivery with the stored bytes of its message.
+
+    dead and superseded are earlier sequences that it has to list, the same at every try.
+    has_untold says that they were to be fixed at this claim.
+    """
 
     id: str
     notification_id: str
@@ -33,6 +38,10 @@ class ClaimedDelivery:
     attempts_made: int
     lease_no: int
     body: bytes
+    traceparent: str | None
+    dead: list[int]
+    superseded: list[int]
+    has_untold: bool
 
     @property
     def lease(self) -> tuple[str, int]:
@@ -199,7 +208,8 @@ class Deliveries:
     ) -> list[ClaimedDelivery]:
         """Lease up to limit deliveries of an endpoint, only the first waiting of each subject.
 
-        whatever_is_due is for a probe: the oldest waiting one, also before its time.
+        whatever_is_due is for a probe: the oldest waiting one, also before its time. What the
+        endpoint never got of a subject is listed in the delivery that is claimed first after it.
         """
         async with self._connection.cursor(row_factory=class_row(ClaimedDelivery)) as cursor:
             await cursor.execute(
@@ -223,7 +233,15 @@ class Deliveries:
                   join notifications as n on n.id = h.notification_id
                  where d.id = heads.id
                 returning d.id, d.notification_id, d.endpoint, d.type, d.subject_id, d.sequence,
-                          d.attempts_made, d.lease_no, n.body
+                          d.attempts_made, d.lease_no, n.body, n.traceparent, d.dead,
+                          d.superseded,
+                          d.lease_no = 1 and coalesce((
+                              select true from deliveries as other
+                               where other.endpoint = d.endpoint
+                                 and other.subject_id = d.subject_id
+                                 and other.sequence < d.sequence
+                                 and other.state in ('dead', 'superseded') and not other.is_told
+                               limit 1), false) as has_untold
                 """,
                 {
                     "endpoint": endpoint,
@@ -232,7 +250,21 @@ class Deliveries:
                     "any": whatever_is_due,
                 },
             )
-            return await cursor.fetchall()
+            claims = await cursor.fetchall()
+        return await self.with_untold(claims)
+
+    async def with_untold(self, claims: list[ClaimedDelivery]) -> list[ClaimedDelivery]:
+        """Return claims, those that have to with what the endpoint never got fixed in them."""
+        first_after = [claim.id for claim in claims if claim.has_untold]
+        if not first_after:
+            return claims
+        lists = await list_untold(self._connection, first_after)
+        return [
+            replace(claim, dead=lists[claim.id][0], superseded=lists[claim.id][1])
+            if claim.id in lists
+            else claim
+            for claim in claims
+        ]
 
     async def close(self, closings: Sequence[Closing]) -> set[tuple[str, int]]:
         """Write attempts and their outcome; return the leases that still were ours.
@@ -274,6 +306,13 @@ class Deliveries:
         numbers = {(id_, lease_no): tries for id_, lease_no, tries in await cursor.fetchall()}
         kept = [closing for closing in ordered if closing.claimed.lease in numbers]
         await self._append_attempts(kept, [numbers[closing.claimed.lease] for closing in kept])
+        listing = [
+            closing.claimed.id
+            for closing in kept
+            if closing.state == "delivered" and (closing.claimed.dead or closing.claimed.superseded)
+        ]
+        if listing:
+            await mark_told(self._connection, listing)
         return set(numbers)
 
     async def _append_attempts(self, closings: Sequence[Closing], numbers: Sequence[int]) -> None:

@@ -43,7 +43,8 @@ class Claimed:
     failing_seconds is the time since the first of the failures in a row, due_seconds since the
     row was made, late_seconds since it fell due. paced_seconds is the interval that its last turn
     was taken from, ends_at when its request ends or ended; None where there is none. stretch is by
-    how much the account's budget stretches intervals.
+    how much the account's budget stretches intervals. traceparent is that of the webhook that made
+    us look.
     """
 
     account: str
@@ -63,6 +64,7 @@ class Claimed:
     paced_seconds: float | None = None
     ends_at: datetime | None = None
     stretch: float = 1.0
+    traceparent: str | None = None
 
     @property
     def key(self) -> Key:
@@ -188,7 +190,12 @@ class DueTable:
         return cursor.rowcount
 
     async def trigger(
-        self, keys: Iterable[Key], *, observed_by: ObservedBy, known: bool = False
+        self,
+        keys: Iterable[Key],
+        *,
+        observed_by: ObservedBy,
+        known: bool = False,
+        traceparent: str | None = None,
     ) -> int:
         """Make keys due now, whoever asks; never touches a lease. Return how many rows.
 
@@ -197,7 +204,7 @@ class DueTable:
 
         An id that only a webhook named waits for the small budget of unknown ids; one that the
         provider's own list or a person named does not. What a webhook asked for and nobody has
-        begun to read stays told by it.
+        begun to read stays told by it, and keeps its traceparent.
         """
         places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
         ordered = sorted(places)
@@ -211,6 +218,7 @@ class DueTable:
                 "behind": [len(places) - 1 - places[key] for key in ordered],
                 "observed_by": observed_by,
                 "told": observed_by is ObservedBy.WEBHOOK,
+                "traceparent": traceparent,
                 "known": known,
                 "trusted": trusted,
                 "urgency": 1 if observed_by is ObservedBy.SWEEP else 0,
@@ -296,7 +304,8 @@ returning due.account, due.kind, due.provider_id, wanted, lease_no, known, urgen
           extract(epoch from now() - first_due_at)::float8 as due_seconds,
           extract(epoch from now() - due_at)::float8 as late_seconds, paced_seconds, ends_at,
           coalesce((select stretch from poll_plans as plan where plan.account = due.account),
-                   1)::float8 as stretch
+                   1)::float8 as stretch,
+          case when told > done or observed_by = 'webhook' then traceparent end as traceparent
 """
 
 _CLAIM = f"""
@@ -412,8 +421,9 @@ update due
 """
 
 _TRIGGER = """
-insert into due (account, kind, provider_id, observed_by, told, known, urgency, due_at)
-select account, kind, provider_id, %(observed_by)s, %(told)s::int, %(known)s,
+insert into due (account, kind, provider_id, observed_by, told, traceparent, known, urgency,
+                 due_at)
+select account, kind, provider_id, %(observed_by)s, %(told)s::int, %(traceparent)s, %(known)s,
        case when %(trusted)s then %(urgency)s::smallint else 2 end,
        now() - behind * interval '1 microsecond'
   from unnest(%(accounts)b::text[], %(kinds)b::text[], %(ids)b::text[], %(behind)b::integer[])
@@ -426,6 +436,8 @@ on conflict (account, kind, provider_id) do update
        known = due.known or excluded.known,
        observed_by = excluded.observed_by,
        told = case when excluded.told > 0 then due.wanted + 1 else due.told end,
+       traceparent = case when excluded.told > 0 then excluded.traceparent
+                          else due.traceparent end,
        rereads = 0,
        parked = null,
        urgency = case when due.known or %(trusted)s

@@ -5,21 +5,19 @@ and the same body_sha256, account and received_at, by which the body is found.
 """
 
 import hashlib
-import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain, repeat
 
 from service.domain.event import Call, Event
 from service.domain.status import RANK
+from service.domain.trace import traceparent_of
 from service.storage.identifiers import new_id
 
 # How far an event's own day may lie from the day it arrives: there are partitions for that long.
 # Source: LAYOUT.md, "Partitions of events".
 DAYS_BACK = timedelta(days=35)
 DAYS_AHEAD = timedelta(days=1)
-
-_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 # The columns of STORE, in its order.
 Row = tuple[
@@ -31,8 +29,7 @@ Row = tuple[
 def rows_of(account: str, call: Call, events: Sequence[Event]) -> list[Row]:
     """Return one row of the table events for each event of a call."""
     body_sha256 = hashlib.sha256(call.body).digest()
-    traceparent = call.headers.get("traceparent", "")
-    traced = traceparent if _TRACEPARENT.fullmatch(traceparent) else None
+    traceparent = traceparent_of(call.headers.get("traceparent", ""))
     bodies = chain([call.body], repeat(b""))
     return [
         (
@@ -47,7 +44,7 @@ def rows_of(account: str, call: Call, events: Sequence[Event]) -> list[Row]:
             event.reason,
             body_sha256,
             body,
-            traced,
+            traceparent,
             None if event.claims is None else RANK.get(event.claims),
         )
         for event, body in zip(events, bodies, strict=False)
@@ -81,15 +78,15 @@ with stored as (
                     reason, body_sha256, body, traceparent, claims)
      order by account, event_id, day
     on conflict (account, event_id, day) where event_id is not null do nothing
-    returning account, kind, provider_id, verdict
+    returning account, kind, provider_id, verdict, traceparent
 ), named as (
-    select account, kind, provider_id, count(*) as times
+    select account, kind, provider_id, count(*) as times, max(traceparent) as traceparent
       from stored
      where verdict = 'accepted' and kind is not null and provider_id is not null
      group by account, kind, provider_id
 )
-insert into due (account, kind, provider_id, wanted, told, urgency, observed_by)
-select account, kind, provider_id, times, times, 2, 'webhook'
+insert into due (account, kind, provider_id, wanted, told, urgency, observed_by, traceparent)
+select account, kind, provider_id, times, times, 2, 'webhook', traceparent
   from named
  order by account, kind, provider_id
 on conflict (account, kind, provider_id) do update
@@ -97,6 +94,7 @@ on conflict (account, kind, provider_id) do update
        told = due.wanted + excluded.wanted,
        due_at = least(due.due_at, greatest(now(), due.not_before)),
        observed_by = 'webhook',
+       traceparent = excluded.traceparent,
        rereads = 0,
        urgency = case when due.known then 0 else 2 end,
        parked = null

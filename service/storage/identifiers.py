@@ -4,6 +4,8 @@ import secrets
 import time
 from typing import Literal
 
+from service.domain.trace import traceparent_from
+
 Prefix = Literal["evt", "prq", "ord", "obs", "trn", "ntf", "dlv"]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
@@ -18,3 +20,8 @@ def new_id(prefix: Prefix) -> str:
     number = (time.time_ns() // 1_000_000 << 80) | secrets.randbits(80)
     pairs = [_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)]
     return f"{prefix}_{''.join(pairs)}"
+
+
+def new_traceparent() -> str:
+    """Return the traceparent of a trace that begins with us."""
+    return traceparent_from(secrets.token_bytes(24))

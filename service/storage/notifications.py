@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 from psycopg import AsyncConnection
 
-from service.storage.identifiers import new_id
+from service.storage.identifiers import new_id, new_traceparent
 
 
 @dataclass(frozen=True, slots=True)
 class NotificationRow:
     """A message with the exact bytes that are signed, and the endpoints that get it.
 
+    traceparent goes out with it: that of the webhook behind it, else of a trace of its own.
     due_at names those that are not to get it at once.
     """
 
@@ -27,6 +28,7 @@ class NotificationRow:
     body: bytes
     created_at: datetime
     endpoints: tuple[str, ...]
+    traceparent: str = field(default_factory=new_traceparent)
     due_at: Mapping[str, datetime] = field(default_factory=dict)
 
 
@@ -49,15 +51,17 @@ class Outbox:
                 row.reference,
                 row.body,
                 row.created_at,
+                row.traceparent,
             )
             for row in rows
         ]
         await self._connection.execute(
             """
             insert into notifications (id, type, subject, subject_id, sequence, account,
-                                       reference, body, created_at)
+                                       reference, body, created_at, traceparent)
             select * from unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::bigint[],
-                                 %b::text[], %b::text[], %b::bytea[], %b::timestamptz[])
+                                 %b::text[], %b::text[], %b::bytea[], %b::timestamptz[],
+                                 %b::text[])
             """,
             [list(column) for column in zip(*messages, strict=True)],
         )

@@ -176,6 +176,8 @@ _SIGNATURE_HEADERS: Final[dict[str, Schema]] = {
     "webhook-id": TEXT | {"description": "Stays the same over all tries."},
     "webhook-timestamp": TEXT | {"description": "Seconds since 1970, of this try."},
     "webhook-signature": TEXT | {"description": "Standard Webhooks 1.0.0, one per live secret."},
+    "content-digest": TEXT | {"description": "RFC 9530, sha-256 of the body."},
+    "traceparent": TEXT | {"description": "W3C; of the webhook behind it, if it had one."},
 }
 
 _NOTIFICATION: Final[Schema] = {

@@ -56,6 +56,10 @@ NUMBER: Final[Schema] = {"type": "number", "minimum": 0}
 YES_OR_NO: Final[Schema] = {"type": "boolean"}
 TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 SHA256: Final[Schema] = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+NEVER_ARRIVED: Final[Schema] = {
+    "dead": array(COUNT) | {"description": "Earlier sequences that this endpoint turned down."},
+    "superseded": array(COUNT) | {"description": "Earlier ones skipped, as compact asks for."},
+}
 REFERENCE: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 200}
 PROVIDER_ID: Final[Schema] = REFERENCE
 ANYTHING: Final[Schema] = {"type": "object", "additionalProperties": True}
@@ -215,6 +219,8 @@ _OBJECTS: Final[dict[str, Schema]] = {
             "delivered_24h": COUNT,
             "failed_24h": COUNT,
             "p95_ms": nullable(COUNT),
+            "public_key": nullable(TEXT)
+            | {"description": "Checks the v1a signatures of this endpoint: whpk_ and base64."},
         }
     ),
     "Coverage": thing(
@@ -290,7 +296,8 @@ _NOTIFICATIONS: Final[dict[str, Schema]] = {
             "occurred_at": nullable(TIME),
             "observed_at": TIME,
             "observed_by": one_of(ObservedBy),
-        }
+        },
+        NEVER_ARRIVED,
     ),
     "OrderNews": thing(
         {
@@ -312,7 +319,8 @@ _NOTIFICATIONS: Final[dict[str, Schema]] = {
                     }
                 )
             ),
-        }
+        },
+        NEVER_ARRIVED,
     ),
 }
 

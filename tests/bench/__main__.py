@@ -1,17 +1,17 @@
-"""`python -m tests.bench`: about four minutes; `--quick` half of it; `--only NAME` as often."""
+"""`python -m tests.bench`: about six minutes; `--quick` half of it; `--only NAME` as often."""
 
 import sys
 
 import click
 
 from service.errors import SettledError
-from tests.bench import end_to_end, providers, receive
+from tests.bench import end_to_end, isolation, providers, receive
 from tests.bench.processes import NotReady
 from tests.bench.report import FULL, QUICK, CountsDiffer, say_machine
 from tests.bench.site import prepared
 
 RECEIVE = ("receive_vs_noop", "receive_vs_row", "receive_vs_plain")
-NAMES = (*RECEIVE, *end_to_end.BURST, *end_to_end.LATENCY, *providers.NAMES)
+NAMES = (*RECEIVE, *end_to_end.BURST, *end_to_end.LATENCY, *providers.NAMES, *isolation.NAMES)
 
 
 @click.command()
@@ -30,6 +30,8 @@ def main(quick: bool, only: tuple[str, ...]) -> None:
                 end_to_end.measure(site, scale, wanted)
             if not {*providers.NAMES}.isdisjoint(wanted):
                 providers.measure(site, scale, wanted)
+            if not {*isolation.NAMES}.isdisjoint(wanted):
+                isolation.measure(site, scale)
         except (CountsDiffer, NotReady, SettledError) as error:
             click.echo(f"error: {error}", err=True)
             click.echo(site.log.read_text(errors="replace")[-4000:], err=True)

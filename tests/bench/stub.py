@@ -7,6 +7,7 @@ is asked for, so the load generator makes them up as it goes.
 GET  /v1/orders/{id}/    the order asked for, completed and paid; after the delay
 GET  /v1/orders/?...     no orders
 POST /erp                204; the message is kept with the time of its arrival
+POST /hang               never an answer
 POST /reset?delay_ms=N   forgets all messages and sets the provider's delay
 GET  /count, /messages   how many messages came; all of them
 """
@@ -105,6 +106,8 @@ class Connection(asyncio.Protocol):
         if url == b"/erp":
             self._world.arrived.append((time.monotonic(), body))
             self._transport.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        elif url == b"/hang":
+            pass
         elif url.startswith(b"/v1/orders/"):
             self._answer_order(url)
         else:

@@ -12,6 +12,7 @@ from service.settings import load, parse
 from tests.cli.command import settled
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "settled.example.toml"
+WHSK = "whsk_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 WHSEC = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
 
 
@@ -61,7 +62,8 @@ def test_the_example_for_deployment_is_what_init_writes() -> None:
 def test_the_settings_in_comments_load_as_well() -> None:
     text = re.sub(r"^#(?=\S)", "", EXAMPLE, flags=re.MULTILINE)
     names = re.findall(r'"([A-Z][A-Z0-9_]+)"', text)
-    environ = dict.fromkeys(names, WHSEC) | {"ERP_REDIS_URL": "redis://erp.example"}
+    environ = dict.fromkeys(names, WHSEC)
+    environ |= {"ERP_REDIS_URL": "redis://erp.example", "ERP_ED25519": WHSK}
     settings = parse(tomllib.loads(text), source="example", environ=environ, base=Path("/nowhere"))
 
     assert len(settings.accounts) == 5

@@ -11,11 +11,14 @@ import standardwebhooks
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.signature import key_of, sign, verify
+from service.domain.signature import content_digest, key_of, sign, verify
+from service.ed25519 import check_of, public_key_of, seal_of
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors/standard_webhooks.json").read_text())
 NOW = 1_790_000_000
 KEY = bytes(range(32))
+SEALED = VECTORS["v1a_vector"]
+OTHER_PUBLIC_KEY = public_key_of("whsk_" + "A" * 43 + "=")
 
 
 def named(cases: list[dict[str, Any]]) -> list[Any]:
@@ -177,3 +180,68 @@ def test_one_changed_byte_is_refused(position: int, difference: int) -> None:
     signature = sign([KEY], notification_id="ntf_1", timestamp=NOW, body=b"ntf_1.1790000000.{}")
 
     assert not verify([KEY], headers=headers(signature=signature), body=bytes(body), now=NOW)
+
+
+def sealed(**changed: str) -> list[tuple[str, str]]:
+    """The vector's message as received, signed with a secret and sealed with the key."""
+    signature = sign(
+        [KEY],
+        notification_id=SEALED["webhook_id"],
+        timestamp=SEALED["webhook_timestamp"],
+        body=SEALED["body_utf8"].encode(),
+        seal=seal_of(SEALED["secret_key"]),
+    )
+    ordinary = {
+        "id": SEALED["webhook_id"],
+        "timestamp": str(SEALED["webhook_timestamp"]),
+        "signature": signature,
+    }
+    return [(f"webhook-{name}", value) for name, value in (ordinary | changed).items()]
+
+
+def is_sealed(message: list[tuple[str, str]], public_key: str = SEALED["public_key"]) -> bool:
+    body = SEALED["body_utf8"].encode()
+    return verify([], seals=[check_of(public_key)], headers=message, body=body, now=NOW)
+
+
+def test_the_v1a_vector_is_sealed_as_printed_behind_the_secrets() -> None:
+    _, _, (_, signature) = sealed()
+
+    assert [item[:3] for item in signature.split()] == ["v1,", "v1a"]
+    assert signature.split()[1] == SEALED["signature"]
+
+
+def test_the_public_key_alone_verifies_and_another_does_not() -> None:
+    assert is_sealed(sealed())
+    assert not is_sealed(sealed(), OTHER_PUBLIC_KEY)
+    assert not is_sealed(sealed(id="ntf_2"))
+
+
+def test_a_secret_verifies_beside_a_seal_and_a_seal_is_no_secret() -> None:
+    body = SEALED["body_utf8"].encode()
+
+    assert verify([KEY], headers=sealed(), body=body, now=NOW)
+    assert not verify([bytes(24)], headers=sealed(), body=body, now=NOW)
+
+
+@pytest.mark.parametrize("cut", [slice(0, -2), slice(0, -1), slice(0, 0), slice(0, -4)])
+def test_a_seal_that_is_not_spelled_in_full_is_refused(cut: slice) -> None:
+    seal = SEALED["signature"].removeprefix("v1a,")
+
+    assert is_sealed(sealed(signature="v1a," + seal))
+    assert not is_sealed(sealed(signature="v1a," + seal[cut]))
+
+
+def test_a_seal_spelled_with_other_last_bits_is_refused() -> None:
+    seal = SEALED["signature"].removeprefix("v1a,")
+    other = f"{seal[:-3]}R=="
+
+    assert base64.b64decode(other) == base64.b64decode(seal)
+    assert other != seal
+    assert not is_sealed(sealed(signature="v1a," + other))
+
+
+def test_the_digest_of_a_body_is_that_of_rfc_9530() -> None:
+    body = b'{"hello": "world"}\n'
+
+    assert content_digest(body) == "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from aiohttp import web
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from service.domain.notification import serialised
 from service.flow.deliver import DeliverParts
 from service.settings import Endpoint, Rate, Secret
 from service.storage.database import Pool
@@ -41,8 +43,12 @@ class Arrival:
     @property
     def place(self) -> tuple[str, int]:
         """The request and the sequence that the notification is about."""
-        message = json.loads(self.body)
-        return message["request_id"], message["sequence"]
+        return self.data["request_id"], self.data["sequence"]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        data: dict[str, Any] = json.loads(self.body)["data"]
+        return data
 
 
 Answer = web.StreamResponse | int
@@ -101,16 +107,16 @@ async def _holds(condition: Callable[[], bool | Awaitable[bool]]) -> bool:
 
 
 @asynccontextmanager
-async def listening() -> AsyncIterator[Erp]:
+async def listening(tls: ssl.SSLContext | None = None) -> AsyncIterator[Erp]:
     """Run an ERP until the block ends; calls that still wait for an answer are then dropped."""
     erp = Erp()
     runner = web.ServerRunner(web.Server(erp.take), shutdown_timeout=0.1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
         port = runner.addresses[0][1]
-        erp.url = f"http://127.0.0.1:{port}/hooks"
+        erp.url = f"https://localhost:{port}/hooks" if tls else f"http://127.0.0.1:{port}/hooks"
         yield erp
     finally:
         await runner.cleanup()
@@ -148,8 +154,16 @@ async def sending(pool: Pool, *endpoints: Endpoint) -> AsyncIterator[DeliverPart
 
 async def put(pool: Pool, subject: str, sequence: int = 1, *, to: str = "erp", **row: Any) -> str:
     """Put a notification about a request into the outbox, due long since; return its id."""
-    body = json.dumps({"request_id": subject, "sequence": sequence}).encode()
     await insert_transition(pool, subject, sequence)
+    body = serialised(
+        {
+            "type": "payment_request.paid",
+            "id": f"ntf_{subject}_{sequence}",
+            "timestamp": "2026-11-20T14:31:02.418Z",
+            "schema": "1",
+            "data": {"request_id": subject, "account": "ginger-nl", "sequence": sequence},
+        }
+    )
     notification = await insert_notification(pool, subject, sequence, body=body)
     ordinary = {"endpoint": to, "subject_id": subject, "sequence": sequence, "due_at": LONG_AGO}
     await insert_delivery(pool, notification, **ordinary | row)
@@ -164,6 +178,13 @@ async def delivery(pool: Pool, notification_id: str) -> dict[str, Any]:
         " where notification_id = %s",
         notification_id,
     )
+
+
+async def stored_bodies(pool: Pool) -> list[bytes]:
+    """Return what the outbox and the feed keep, by request and sequence."""
+    async with pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute("select body from notifications order by subject_id, sequence")
+        return [row["body"] for row in await cursor.fetchall()]
 
 
 async def lane(pool: Pool, name: str = "erp") -> dict[str, Any]:

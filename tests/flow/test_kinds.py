@@ -52,11 +52,16 @@ async def states(pool: Pool, ids: Sequence[str]) -> list[str]:
     return [(await delivery(pool, each))["state"] for each in ids]
 
 
-def in_files(folder: Path) -> list[list[tuple[str, int]]]:
-    """Return the places that each file tells of, in the order of their names."""
+def lines_in(folder: Path) -> list[list[dict[str, Any]]]:
+    """Return the messages of each file, in the order of their names."""
     files = [path.read_bytes().splitlines() for path in sorted(folder.glob("*.jsonl"))]
-    bodies = [[json.loads(line) for line in lines] for lines in files]
-    return [[(body["request_id"], body["sequence"]) for body in file] for file in bodies]
+    return [[json.loads(line) for line in lines] for lines in files]
+
+
+def in_files(folder: Path) -> list[list[tuple[str, int]]]:
+    """Return the places that each file tells of."""
+    told = [[line["data"] for line in file] for file in lines_in(folder)]
+    return [[(data["request_id"], data["sequence"]) for data in file] for file in told]
 
 
 def rows_in(folder: Path) -> list[dict[str, str]]:
@@ -96,6 +101,21 @@ async def test_what_stands_behind_one_that_waits_does_not_pass_it(
         await drain(parts)
 
     assert in_files(tmp_path)[1:] == [[("prq_1", 2), ("prq_1", 3)]]
+
+
+async def test_a_file_lists_a_dead_letter_once_in_the_next_of_its_request(
+    pool: Pool, tmp_path: Path
+) -> None:
+    async with telling(pool, endpoint("file", folder=tmp_path, format="jsonl")) as parts:
+        await put(pool, "prq_1", 1, state="dead", closed_at=AT)
+        for sequence in (2, 3):
+            await put(pool, "prq_1", sequence)
+        await drain(parts)
+        await put(pool, "prq_1", 4)
+        await drain(parts)
+
+    listed = [line["data"].get("dead") for file in lines_in(tmp_path) for line in file]
+    assert listed == [[1], None, None]
 
 
 async def test_a_folder_that_comes_back_gets_everything_once_and_in_order(
@@ -214,7 +234,7 @@ async def test_a_stream_gets_id_type_and_body_in_order(
     entries = await entries_of(redis)
     assert [entry["id"] for entry in entries] == ids
     assert {entry["type"] for entry in entries} == {"payment_request.paid"}
-    assert [json.loads(entry["body"])["sequence"] for entry in entries] == [1, 2, 3]
+    assert [json.loads(entry["body"])["data"]["sequence"] for entry in entries] == [1, 2, 3]
     assert await states(pool, ids) == ["delivered"] * 3
 
 
