@@ -39,7 +39,7 @@ Turn = Sequence[float]
 
 
 def measure(site: Site, scale: Scale) -> None:
-    """Take turns, and print the median of the ratios of neighbours."""
+    """Take turns, first the one and then the other; print the median of neighbours' ratios."""
     logs.configure("json", role="worker", level=logging.ERROR)
     numbers = count()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -51,14 +51,18 @@ def measure(site: Site, scale: Scale) -> None:
             return list(_latencies(site, sent))
 
         turn(hangs=False)
-        pairs = [(turn(hangs=False), turn(hangs=True)) for _ in range(scale.repetitions)]
-    calm, hanging = zip(*pairs, strict=True)
+        calm: list[Turn] = []
+        hanging: list[Turn] = []
+        for number in range(scale.repetitions):
+            for hangs in (False, True) if number % 2 else (True, False):
+                (hanging if hangs else calm).append(turn(hangs=hangs))
     say(f"\nisolation: {len(ENDPOINTS)} endpoints, {ROUNDS_PER_SECOND} messages a second each")
     table(
         ("latency of nine, ms", "p50", "p99", "p99 min..max", "messages"),
         [_row("all ten answer", calm), _row("the tenth hangs", hanging)],
     )
-    ratio("isolation_p99", [_p99(one) / _p99(other) for other, one in pairs])
+    pairs = zip(hanging, calm, strict=True)
+    ratio("isolation_p99", [_p99(one) / _p99(other) for one, other in pairs])
 
 
 def _endpoints(site: Site, *, hangs: bool) -> list[Endpoint]:

@@ -12,7 +12,7 @@ from service.settings import load, parse
 from tests.cli.command import settled
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "settled.example.toml"
-WHSK = "whsk_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+WHSK = "whsk_" + "Q" * 43 + "="
 WHSEC = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
 
 
