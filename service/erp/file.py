@@ -176,7 +176,11 @@ def _appear(aside: Path, path: Path) -> None:
     """
     if path.exists():
         raise FileExistsError
-    aside.rename(path)
+    try:
+        aside.rename(path)
+    except FileNotFoundError:
+        # Swept away by whoever writes now: a claim that came later, or a message to try it out.
+        raise TimeoutError from None
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)

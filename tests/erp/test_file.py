@@ -1,5 +1,6 @@
 """Files for an ERP: whole or not there, never overwritten, checked, harmless in a spreadsheet."""
 
+import asyncio
 import csv
 import io
 import json
@@ -129,6 +130,30 @@ async def test_what_a_killed_worker_left_aside_is_swept_and_never_appears(
 
     assert visible(aside) == []
     assert len(visible(tmp_path)) == 2
+
+
+async def test_two_that_write_at_once_may_end_each_other_but_hold_no_lane(
+    outlet: FileOutlet, tmp_path: Path
+) -> None:
+    """As a claim does whose lease ran out in the middle of it."""
+    other = FileOutlet("erp", tmp_path, "jsonl")
+    large = message(1, padding="x" * 10**6)
+    results: set[str] = set()
+    for second in range(15):
+        times = [AT + timedelta(seconds=second, milliseconds=each) for each in (0, 1)]
+        outcomes = await asyncio.gather(
+            *(
+                each.take([large], at=at, timeout_seconds=20)
+                for each, at in zip((outlet, other), times, strict=True)
+            )
+        )
+        results |= {outcome.result for outcome in outcomes}
+    await other.aclose()
+
+    assert results <= {"delivered", "retry"}
+    whole = [name for name in visible(tmp_path) if name.endswith(".jsonl")]
+    assert whole
+    assert {(tmp_path / name).stat().st_size for name in whole} == {len(large.body) + 1}
 
 
 @contextmanager
