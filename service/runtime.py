@@ -19,6 +19,7 @@ from service import embedded
 from service.budget import CallBudget, credential_of, share_limits
 from service.domain.polling import PollPlan
 from service.domain.status import Status
+from service.erp import Outlet, outlets_of
 from service.errors import Misconfigured
 from service.fetch import ConnectedAccount, Fetched, Line, fetch
 from service.flow.deliver import DeliverParts
@@ -67,6 +68,7 @@ class Runtime:
     sessions: Sessions
     provider_wire: Wire
     erp_wires: Mapping[bool, Wire]
+    outlets: Mapping[str, Outlet]
     erp_tls: Mapping[str, ssl.SSLContext]
     bell: Bell
     writer: EventWriter
@@ -78,7 +80,7 @@ class Runtime:
 async def open_runtime(settings: Settings, *, role: Role) -> AsyncIterator[Runtime]:
     """Open pools, clients and background tasks of one process; close them on leaving."""
     accounts = connect_accounts(settings)
-    endpoints = _webhook_endpoints(settings)
+    endpoints = {endpoint.name: endpoint for endpoint in settings.endpoints}
     erp_tls = endpoint_certificates(settings)
     urls = find_servers(settings)
     pool = pool_of(urls.postgres, application=role, connections_max=CONNECTIONS_MAX[role])
@@ -98,10 +100,13 @@ async def open_runtime(settings: Settings, *, role: Role) -> AsyncIterator[Runti
         False: Wire(check_addresses=True, extra_denied=await server_addresses(urls)),
         True: Wire(check_addresses=False),
     }
+    outlets = outlets_of(settings, wires=erp_wires, redis_url=urls.redis)
     async with AsyncExitStack() as stack:
         stack.callback(bell.close)
         for wire in (provider_wire, *erp_wires.values()):
             stack.push_async_callback(wire.aclose)
+        for outlet in outlets.values():
+            stack.push_async_callback(outlet.aclose)
         await pool.open(wait=False)
         stack.push_async_callback(pool.close, timeout=2.0)
         if role == "web":
@@ -121,6 +126,7 @@ async def open_runtime(settings: Settings, *, role: Role) -> AsyncIterator[Runti
             sessions=Sessions(pool, open_session),
             provider_wire=provider_wire,
             erp_wires=erp_wires,
+            outlets=outlets,
             erp_tls=erp_tls,
             bell=bell,
             writer=writer,
@@ -217,6 +223,7 @@ def deliver_parts(
         pool=runtime.pool,
         endpoints=runtime.endpoints,
         wires=runtime.erp_wires,
+        outlets=runtime.outlets,
         tls=runtime.erp_tls,
         now=utc_now,
         recorded=recorded,
@@ -310,14 +317,3 @@ def _words(account: Account, settings: Settings, where: str) -> dict[str, Status
             )
         words[word] = Status(status)
     return words
-
-
-def _webhook_endpoints(settings: Settings) -> dict[str, Endpoint]:
-    endpoints = {}
-    for index, endpoint in enumerate(settings.endpoints):
-        if endpoint.kind != "webhook":
-            raise Misconfigured(
-                f'{settings.source}: endpoint[{index}]: this release delivers kind = "webhook"'
-            )
-        endpoints[endpoint.name] = endpoint
-    return endpoints

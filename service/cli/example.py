@@ -138,4 +138,33 @@ at = "02:30"                       # UTC; or "never"
 #signing_key_env = "ERP_ED25519"   # adds a v1a signature (ed25519): "whsk_" and base64 of 32 bytes
 #client_certificate_file = "secrets/erp.pem"  # shown to an ERP that asks for one; PEM
 #client_key_file = "secrets/erp.key"          # without a passphrase
+
+# An ERP that takes no webhooks is told by a recipe: a few calls of its own API. accounts, types,
+# timeout, rate, concurrency, retry, allow_private and allow_insecure are as above.
+#[[endpoint]]
+#name = "tryton"
+#kind = "recipe"
+#recipe = "tryton-8"               # built in, or the path of your own, such as "erp.toml"
+#url = "https://tryton.example.com"
+#book_at = "settled"               # the money is on your account; or "paid": the payer has paid
+#parameters = { database = "books" }  # what the recipe asks for, and so user, password, token
+#user = "settled"
+#password_env = "TRYTON_PASSWORD"
+#token_env = "ERP_TOKEN"
+
+# Files in a folder that is there, each with its sha256 beside it.
+#[[endpoint]]
+#name = "files"
+#kind = "file"
+#folder = "/srv/erp/in"
+#format = "csv"                    # or "jsonl": one message a line, as a webhook would get it
+#every = "PT15M"                   # from midnight in UTC on; without it at once
+
+# Entries of a Redis stream, with the fields id, type and body.
+#[[endpoint]]
+#name = "stream"
+#kind = "stream"
+#stream = "settled:notifications"
+#redis_url_env = "ERP_REDIS_URL"   # the ERP's own; without it ours, which promises to keep nothing
+#max_length = 100000               # about as many are kept; without it all
 """

@@ -44,11 +44,13 @@ def up(config: Path | None) -> None:
     Example: settled up --config settled.toml
     """
     from service import settings
+    from service.erp import recipes_of
     from service.runtime import connect_accounts
     from service.telemetry import logs
 
     configuration = settings.load(config, os.environ)
     connect_accounts(configuration)
+    recipes_of(configuration)
     logs.configure(configuration.settled.log, role="up")
     say_where(configuration)
     sys.exit(run_up(configuration, Path(configuration.source)))

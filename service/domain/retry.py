@@ -1,8 +1,8 @@
-"""When a delivery is tried again."""
+"""When a delivery goes, where that is only every so often, and when it is tried again."""
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -50,6 +50,12 @@ def next_attempt_seconds(
     if retry_after_seconds is None:
         return wait
     return max(wait, min(retry_after_seconds, max(2 * step, _HOUR)))
+
+
+def next_turn(every: timedelta, at: datetime) -> datetime:
+    """Return the first turn after at; turns are counted from 1970 in UTC, so days begin at 0:00."""
+    since = at - datetime.fromtimestamp(0, UTC)
+    return at + every - since % every
 
 
 def parse_retry_after(value: str, *, now: datetime) -> float | None:

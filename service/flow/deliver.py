@@ -34,6 +34,7 @@ from service.domain.signature import key_of
 from service.ed25519 import seal_of
 from service.errors import Unavailable
 from service.settings import Endpoint
+from service.storage.batches import claim_batch
 from service.storage.database import Pool
 from service.storage.deliveries import (
     LEASE_MARGIN_SECONDS,
@@ -60,9 +61,10 @@ CLOSE_WAITS_SECONDS = (0.1, 1.0, 2.0)
 class DeliverParts:
     """What a delivery touches.
 
-    wires has one for endpoints in private networks and one for others. recorded is called after
-    every commit of what attempts came to. stopping, once set, has nothing more claimed. tls has
-    what shows our certificate, by the name of the endpoint that asks for one.
+    wires has one for endpoints in private networks and one for others; outlets are of the
+    endpoints that are no webhooks. recorded is called after every commit of what attempts came
+    to. stopping, once set, has nothing more claimed. tls has what shows our certificate, by the
+    name of the endpoint that asks for one.
     """
 
     pool: Pool
@@ -72,6 +74,26 @@ class DeliverParts:
     recorded: Callable[[], None]
     stopping: asyncio.Event
     tls: Mapping[str, ssl.SSLContext] = field(default_factory=dict)
+    outlets: Mapping[str, erp.Outlet] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What one lane let through at a time, which is the database's.
+
+    overtaken are the ids of those that are sent again although the endpoint knows a later one.
+    """
+
+    claims: Sequence[ClaimedDelivery]
+    allowance: Allowance
+    at: datetime
+    overtaken: frozenset[str] = frozenset()
+
+    def parted(self, endpoint: Endpoint) -> Sequence[Sequence[ClaimedDelivery]]:
+        """Return what travels together: all of it into a file, one at a time anywhere else."""
+        if endpoint.kind == "file":
+            return [self.claims] if self.claims else []
+        return [[claim] for claim in self.claims]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +106,8 @@ class Attempted:
     at: datetime
 
 
-# Attempts under way, each with the name of its endpoint.
-Flying = dict[asyncio.Task[Attempted], str]
+# Attempts under way, each with the name of its endpoint. One of a file is about a whole batch.
+Flying = dict[asyncio.Task[list[Attempted]], str]
 
 
 async def deliver_due(parts: DeliverParts, *, slots: int, bell: asyncio.Event) -> int:
@@ -116,7 +138,9 @@ async def deliver_due(parts: DeliverParts, *, slots: int, bell: asyncio.Event) -
 
 async def try_once(claim: ClaimedDelivery, endpoint: Endpoint, parts: DeliverParts) -> erp.Outcome:
     """Send one message that no row stands for, beside the feed and whatever its lane's state."""
-    return (await _attempt(claim, endpoint, False, parts)).outcome
+    claimed = Claimed([claim], Allowance(1), parts.now())
+    (attempted,) = await _attempt([claim], endpoint, claimed, parts)
+    return attempted.outcome
 
 
 async def _claim(parts: DeliverParts, flying: Flying, slots: int) -> bool:
@@ -151,17 +175,15 @@ async def _claim_lanes(parts: DeliverParts, flying: Flying, slots: int) -> bool:
         free = min(slots - len(flying), own)
         if free <= 0:
             continue
-        claims, allowance = await _claim_lane(parts, endpoint, free)
-        held_back |= allowance.count == 0
-        for claim in claims:
-            task = _attempt(claim, endpoint, allowance.is_probe, parts)
+        claimed = await _claim_lane(parts, endpoint, free)
+        held_back |= claimed.allowance.count == 0
+        for together in claimed.parted(endpoint):
+            task = _attempt(together, endpoint, claimed, parts)
             flying[asyncio.create_task(task)] = name
     return held_back
 
 
-async def _claim_lane(
-    parts: DeliverParts, endpoint: Endpoint, free: int
-) -> tuple[list[ClaimedDelivery], Allowance]:
+async def _claim_lane(parts: DeliverParts, endpoint: Endpoint, free: int) -> Claimed:
     """Lease what one lane allows, in one transaction with the lane's credit."""
     rate = endpoint.rate.count / endpoint.rate.seconds
     lease_seconds = endpoint.timeout.total_seconds() + LEASE_MARGIN_SECONDS
@@ -170,35 +192,66 @@ async def _claim_lane(
         lane = (await deliveries.lock_lanes([endpoint.name]))[endpoint.name]
         now = await deliveries.clock()
         allowance = may_send(lane, now=now, rate=rate)
-        slots = endpoint.concurrency - await deliveries.under_way(endpoint.name)
+        is_batch = endpoint.kind == "file" and not allowance.is_probe
+        concurrency = 1 if endpoint.kind == "file" else endpoint.concurrency
+        slots = concurrency - await deliveries.under_way(endpoint.name)
         limit = min(allowance.count, slots, free)
         if limit <= 0:
-            return [], allowance
+            return Claimed([], allowance, now)
         if endpoint.compact and lane.state is LaneState.DRAINING:
             await supersede(work.connection, endpoint.name)
-        claims = await deliveries.claim(
-            endpoint.name,
-            limit,
-            lease_seconds=lease_seconds,
-            whatever_is_due=allowance.is_probe,
-        )
-        sent = Allowance(len(claims), is_probe=allowance.is_probe)
+        if is_batch:
+            claims = await claim_batch(work.connection, endpoint.name, lease_seconds=lease_seconds)
+        else:
+            claims = await deliveries.claim(
+                endpoint.name,
+                limit,
+                lease_seconds=lease_seconds,
+                whatever_is_due=allowance.is_probe,
+            )
+        # A batch counts as one: it is one file.
+        sent = Allowance(min(len(claims), limit), is_probe=allowance.is_probe)
         lane = after_claim(lane, sent, now=now, rate=rate, timeout_seconds=lease_seconds)
         await deliveries.save_lane(endpoint.name, lane)
-    return claims, allowance
+        # A recipe writes a state: one that is sent again must not take back what a later one did.
+        acts = endpoint.kind == "recipe"
+        overtaken = await deliveries.overtaken(claims) if acts else frozenset[str]()
+    return Claimed(claims, allowance, now, overtaken)
 
 
 async def _attempt(
-    claim: ClaimedDelivery, endpoint: Endpoint, is_probe: bool, parts: DeliverParts
-) -> Attempted:
+    together: Sequence[ClaimedDelivery], endpoint: Endpoint, claimed: Claimed, parts: DeliverParts
+) -> list[Attempted]:
+    """Make one attempt with what travels together."""
     at = parts.now()
-    outcome = await erp.post(
+    match endpoint.kind:
+        case "webhook":
+            outcome = await _post(together[0], endpoint, at, parts)
+        case "recipe" if together[0].id in claimed.overtaken:
+            outcome = erp.Outcome("delivered", "overtaken", None, 0, "", None)
+        case "recipe" | "file" | "stream":
+            outcome = await parts.outlets[endpoint.name].take(
+                [_notification_of(each) for each in together],
+                at=claimed.at,
+                timeout_seconds=endpoint.timeout.total_seconds(),
+            )
+    return [Attempted(claim, outcome, claimed.allowance.is_probe, at) for claim in together]
+
+
+async def _post(
+    claim: ClaimedDelivery, endpoint: Endpoint, at: datetime, parts: DeliverParts
+) -> erp.Outcome:
+    return await erp.post(
         parts.wires[endpoint.allow_private],
         _message_of(claim, endpoint),
         _door_of(endpoint, parts),
         at=at,
     )
-    return Attempted(claim, outcome, is_probe, at)
+
+
+def _notification_of(claim: ClaimedDelivery) -> erp.Notification:
+    body = body_for("settled", claim.body, dead=claim.dead, superseded=claim.superseded)
+    return erp.Notification(claim.notification_id, claim.type, body)
 
 
 def _message_of(claim: ClaimedDelivery, endpoint: Endpoint) -> erp.Message:
@@ -235,7 +288,7 @@ async def _ended(
     ended = [task for task in flying if task.done()]
     for task in ended:
         del flying[task]
-    return [task.result() for task in ended]
+    return [attempted for task in ended for attempted in task.result()]
 
 
 async def _close(ended: Sequence[Attempted], parts: DeliverParts) -> None:

@@ -12,6 +12,7 @@ from service.domain.history import chain
 from service.domain.lifecycle import Transition
 from service.domain.notification import notification_of_request, time_text
 from service.domain.request import ObservedBy, PaymentRequest
+from service.domain.retry import next_turn
 from service.settings import Endpoint
 from service.storage.history import TransitionRow
 from service.storage.identifiers import new_id
@@ -153,6 +154,7 @@ def _request_message(
         ),
         created_at=at,
         endpoints=endpoints_for(endpoints, kind, {request.key.account}),
+        due_at=due_at(endpoints, at),
         traceparent=moved.cause.traceparent,
     )
 
@@ -165,3 +167,8 @@ def endpoints_for(endpoints: Sequence[Endpoint], kind: str, accounts: set[str]) 
         for endpoint in endpoints
         if any(endpoint.matches(kind, account) for account in asked)
     )
+
+
+def due_at(endpoints: Sequence[Endpoint], at: datetime) -> dict[str, datetime]:
+    """Return when those endpoints that are told only every so often are told next."""
+    return {each.name: next_turn(each.every, at) for each in endpoints if each.every is not None}

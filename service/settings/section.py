@@ -178,6 +178,8 @@ def _choices(kind: Any) -> list[Any]:
 
 
 def _read_one(kind: Any, value: object, place: Place) -> object:
+    if kind is object:
+        return value
     origin = get_origin(kind)
     if origin is tuple:
         element = get_args(kind)[0]

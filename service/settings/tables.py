@@ -15,6 +15,7 @@ from msgspec.structs import force_setattr
 
 from service.domain.channel import SILENT_CHANGES
 from service.domain.signature import SIGNATURES_MAX
+from service.settings.kinds import check_kind
 from service.settings.section import Duration, Section, Unparsed
 from service.settings.values import (
     Expected,
@@ -181,15 +182,10 @@ class Endpoint(Section):
 
     secrets sign in this order, all of them during a rotation; signing_key adds a signature that
     its public key checks. retry replaces the default schedule. allow_private lets the address be
-    in the own network.
+    in the own network. recipe is the name of one that is built in or the path of a file;
+    parameters, user, password and token are what it asks for. redis_url is our own Redis unless
+    given.
     """
-
-    needs: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "webhook": ("url", "secrets"),
-        "recipe": ("recipe",),
-        "file": ("folder",),
-        "stream": ("stream",),
-    }
 
     name: str
     kind: Literal["webhook", "recipe", "file", "stream"] = "webhook"
@@ -210,21 +206,29 @@ class Endpoint(Section):
     client_key_file: Path | None = None
     recipe: str | None = None
     book_at: Literal["paid", "settled"] | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    password: Secret | None = None
+    token: Secret | None = None
     folder: Path | None = None
-    format: str | None = None
+    format: Literal["csv", "jsonl"] | None = None
     every: timedelta | None = None
     stream: str | None = None
+    redis_url: Secret | None = None
+    max_length: int | None = None
 
     def __post_init__(self) -> None:
         _check_name(self.name)
-        for key in self.needs[self.kind]:
-            if not getattr(self, key):
-                raise Expected(f'{key}, which kind = "{self.kind}" needs', at=key)
+        check_kind(self, self.kind)
         if self.url is not None:
             _check("url", check_url, self.url)
         self._check_signing()
         self._check_certificate()
         _check_at_least_one("concurrency", self.concurrency)
+        if self.redis_url is not None and not self.redis_url.reveal().startswith(Redis.schemes):
+            raise Expected(f"a URL with {' or '.join(Redis.schemes)}", at="redis_url")
+        if self.max_length is not None:
+            _check_at_least_one("max_length", self.max_length)
 
     def _check_signing(self) -> None:
         _check_each("secrets", check_webhook_secret, self.secrets)

@@ -189,6 +189,28 @@ class Deliveries:
         row = await cursor.fetchone()
         return int(row[0]) if row else 0
 
+    async def overtaken(self, claims: Sequence[ClaimedDelivery]) -> frozenset[str]:
+        """Return the ids of those of claims that are sent again behind a later one.
+
+        That is, the same endpoint was already told a later one of the same request or order, be
+        it that this is on its way again as well. Goes by way of the notifications, which have an
+        index by subject and number.
+        """
+        cursor = await self._connection.execute(
+            """
+            select d.id from deliveries_waiting as d
+             where d.id = any(%b) and exists (
+                   select from notifications as n
+                     join deliveries as later
+                       on (later.notification_id, later.notified_at) = (n.id, n.created_at)
+                      and later.endpoint = d.endpoint
+                    where n.subject_id = d.subject_id and n.sequence > d.sequence
+                      and later.tries > 0 and later.state <> 'dead')
+            """,
+            [[claimed.id for claimed in claims]],
+        )
+        return frozenset(row[0] for row in await cursor.fetchall())
+
     async def claim(
         self, endpoint: str, limit: int, *, lease_seconds: float, whatever_is_due: bool = False
     ) -> list[ClaimedDelivery]:
@@ -239,7 +261,7 @@ class Deliveries:
             claimed = await cursor.fetchall()
         messages = await self._messages(claimed)
         claims = [ClaimedDelivery(**row, **messages[row["notification_id"]]) for row in claimed]
-        return await self._with_untold(claims)
+        return await self.with_untold(claims)
 
     async def _messages(self, claimed: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         """Return body and trace of claimed deliveries by notification, from their partitions alone.
@@ -259,7 +281,8 @@ class Deliveries:
             for id_, body, traceparent in await cursor.fetchall()
         }
 
-    async def _with_untold(self, claims: list[ClaimedDelivery]) -> list[ClaimedDelivery]:
+    async def with_untold(self, claims: list[ClaimedDelivery]) -> list[ClaimedDelivery]:
+        """Return claims, those that have to with what the endpoint never got fixed in them."""
         first_after = [claim.id for claim in claims if claim.has_untold]
         if not first_after:
             return claims

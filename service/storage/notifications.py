@@ -1,6 +1,6 @@
 """The outbox: one message per transition, and one delivery of it per endpoint that wants it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -15,6 +15,7 @@ class NotificationRow:
     """A message with the exact bytes that are signed, and the endpoints that get it.
 
     traceparent goes out with it: that of the webhook behind it, else of a trace of its own.
+    due_at names those that are not to get it at once.
     """
 
     id: str
@@ -28,6 +29,7 @@ class NotificationRow:
     created_at: datetime
     endpoints: tuple[str, ...]
     traceparent: str = field(default_factory=new_traceparent)
+    due_at: Mapping[str, datetime] = field(default_factory=dict)
 
 
 class Outbox:
@@ -80,6 +82,7 @@ class Outbox:
                 row.sequence,
                 row.reference,
                 row.created_at,
+                row.due_at.get(endpoint),
             )
             for row in rows
             for endpoint in row.endpoints
@@ -88,9 +91,13 @@ class Outbox:
             await self._connection.execute(
                 """
                 insert into deliveries (id, notification_id, endpoint, type, subject_id,
-                                        sequence, reference, notified_at)
-                select * from unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
-                                     %b::bigint[], %b::text[], %b::timestamptz[])
+                                        sequence, reference, notified_at, due_at)
+                select id, notification_id, endpoint, type, subject_id, sequence, reference,
+                       notified_at, coalesce(due_at, now())
+                  from unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
+                              %b::bigint[], %b::text[], %b::timestamptz[], %b::timestamptz[])
+                    as d (id, notification_id, endpoint, type, subject_id, sequence, reference,
+                          notified_at, due_at)
                 """,
                 [list(column) for column in zip(*deliveries, strict=True)],
             )

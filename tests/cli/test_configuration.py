@@ -62,11 +62,12 @@ def test_the_example_for_deployment_is_what_init_writes() -> None:
 def test_the_settings_in_comments_load_as_well() -> None:
     text = re.sub(r"^#(?=\S)", "", EXAMPLE, flags=re.MULTILINE)
     names = re.findall(r'"([A-Z][A-Z0-9_]+)"', text)
-    environ = dict.fromkeys(names, WHSEC) | {"ERP_ED25519": WHSK}
+    environ = dict.fromkeys(names, WHSEC)
+    environ |= {"ERP_REDIS_URL": "redis://erp.example", "ERP_ED25519": WHSK}
     settings = parse(tomllib.loads(text), source="example", environ=environ, base=Path("/nowhere"))
 
     assert len(settings.accounts) == 5
-    assert len(settings.endpoints) == 1
+    assert [each.kind for each in settings.endpoints] == ["webhook", "recipe", "file", "stream"]
 
 
 def test_a_verb_with_the_option_gets_the_file_that_it_names(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 import asyncio
 import random
+from contextlib import AsyncExitStack
 
 import pytest
 
 from service.errors import Malformed
 from service.storage.database import Pool
 from service.storage.feed import changes, place
-from service.storage.unit_of_work import unit_of_work
+from service.storage.unit_of_work import Work, unit_of_work
 from tests.storage.rows import insert_notification, insert_transition
 
 
@@ -107,30 +108,59 @@ async def _write(
     """Write a message and hold its transaction open for some turns of the loop."""
     try:
         async with unit_of_work(pool) as work:
-            await work.connection.execute(
-                "insert into requests (id, account, kind, provider_id, status, sequence, chain)"
-                " values (%s, 'a', 'order', %s, 'open', %s, int8send(%s))"
-                " on conflict (id) do update"
-                " set sequence = excluded.sequence, chain = excluded.chain",
-                [subject, subject, sequence, sequence],
-            )
-            await work.connection.execute(
-                "insert into transitions (id, subject, subject_id, sequence, type, after,"
-                " observed_by, recorded_at, chained_from, hash) values (gen_random_uuid()::text,"
-                " 'request', %s, %s, 't', '{}', 'poll', now(), '', int8send(%s))",
-                [subject, sequence, sequence],
-            )
-            await work.connection.execute(
-                "insert into notifications (id, type, subject, subject_id, sequence, body,"
-                " created_at) values (gen_random_uuid()::text, 't', 'request', %s, %s, %b, now())",
-                [subject, sequence, f"{subject}/{sequence}".encode()],
-            )
+            await _insert(work, subject, sequence)
             for _ in range(delay):
                 await work.connection.execute("select pg_sleep(0.001)")
             if rolls_back:
                 raise Malformed
     except Malformed:
         assert rolls_back
+
+
+async def _insert(work: Work, subject: str, sequence: int) -> None:
+    """Write a message within a transaction, and that its request stands there."""
+    await work.connection.execute(
+        "insert into requests (id, account, kind, provider_id, status, sequence, chain)"
+        " values (%s, 'a', 'order', %s, 'open', %s, int8send(%s))"
+        " on conflict (id) do update"
+        " set sequence = excluded.sequence, chain = excluded.chain",
+        [subject, subject, sequence, sequence],
+    )
+    await work.connection.execute(
+        "insert into transitions (id, subject, subject_id, sequence, type, after,"
+        " observed_by, recorded_at, chained_from, hash) values (gen_random_uuid()::text,"
+        " 'request', %s, %s, 't', '{}', 'poll', now(), '', int8send(%s))",
+        [subject, sequence, sequence],
+    )
+    await work.connection.execute(
+        "insert into notifications (id, type, subject, subject_id, sequence, body,"
+        " created_at) values (gen_random_uuid()::text, 't', 'request', %s, %s, %b, now())",
+        [subject, sequence, f"{subject}/{sequence}".encode()],
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_transactions_open_side_by_side_appear_in_the_order_of_their_commits(
+    emptied: Pool, seed: int
+) -> None:
+    """All have written before the first commits; a reader looks behind its cursor after each."""
+    chance = random.Random(seed)
+    subjects = [f"prq_{number}" for number in range(6)]
+    async with AsyncExitStack() as stack:
+        opened: dict[str, AsyncExitStack] = {}
+        for subject in subjects:
+            opened[subject] = await stack.enter_async_context(AsyncExitStack())
+            work = await opened[subject].enter_async_context(unit_of_work(emptied))
+            await _insert(work, subject, 1)
+        cursor = (await changes(emptied, after=None, limit=100)).next
+        chance.shuffle(subjects)
+        for subject in subjects:
+            await opened[subject].aclose()
+            page = await changes(emptied, after=cursor, limit=100)
+            assert page.bodies == [f"{subject}/1".encode()]
+            cursor = page.next
+
+    assert await read_all(emptied) == [f"{subject}/1".encode() for subject in subjects]
 
 
 async def test_two_givers_at_once_give_each_row_one_position(emptied: Pool) -> None:

@@ -1,4 +1,4 @@
-"""Signs and posts one notification; all traffic to the ERP goes through here.
+"""kind = "webhook": signs and posts one notification.
 
 An attempt always comes to an Outcome: what the ERP answered, or why it could not, and what that
 means for the delivery and its lane. Source: CONTRACT.md, section 5.
@@ -23,6 +23,7 @@ from service.domain.signature import (
     content_digest,
     sign,
 )
+from service.erp.outcome import Outcome, milliseconds_since
 from service.errors import AddressRefused, Unavailable
 from service.wire import Wire
 
@@ -54,22 +55,6 @@ class Door:
     tls: ssl.SSLContext | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one attempt came to, fit to be stored and shown: no key is in it.
-
-    code is `http_` and the status, or a word such as "timeout", "address_refused", "gone".
-    status_code is None where no answer came. excerpt is the start of the answer as one line.
-    """
-
-    result: Result
-    code: str
-    status_code: int | None
-    duration_ms: int
-    excerpt: str
-    retry_after_seconds: float | None
-
-
 async def post(wire: Wire, message: Message, door: Door, *, at: datetime) -> Outcome:
     """Post a notification once and judge the answer; raises nothing for what the ERP does.
 
@@ -87,10 +72,10 @@ async def post(wire: Wire, message: Message, door: Door, *, at: datetime) -> Out
             tls=door.tls,
         )
     except Unavailable as error:
-        return Outcome("retry", error.detail, None, _milliseconds_since(started), "", None)
+        return Outcome("retry", error.detail, None, milliseconds_since(started), "", None)
     except AddressRefused as error:
-        return Outcome("hold", error.code, None, _milliseconds_since(started), "", None)
-    return _judge(answer, duration_ms=_milliseconds_since(started), now=at)
+        return Outcome("hold", error.code, None, milliseconds_since(started), "", None)
+    return judge(answer, duration_ms=milliseconds_since(started), now=at)
 
 
 def result_of(status_code: int) -> Result:
@@ -136,7 +121,8 @@ def _signed_request(message: Message, door: Door, *, at: datetime) -> httpx.Requ
     return httpx.Request("POST", door.url, headers=headers, content=message.body)
 
 
-def _judge(answer: httpx.Response, *, duration_ms: int, now: datetime) -> Outcome:
+def judge(answer: httpx.Response, *, duration_ms: int, now: datetime) -> Outcome:
+    """Return what an ERP's answer means, by its status."""
     return Outcome(
         result=result_of(answer.status_code),
         code=GONE if answer.status_code == 410 else f"http_{answer.status_code}",
@@ -145,7 +131,3 @@ def _judge(answer: httpx.Response, *, duration_ms: int, now: datetime) -> Outcom
         excerpt=excerpt_of(answer.content),
         retry_after_seconds=parse_retry_after(answer.headers.get("retry-after", ""), now=now),
     )
-
-
-def _milliseconds_since(started: float) -> int:
-    return round((time.monotonic() - started) * 1000)
