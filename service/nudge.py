@@ -21,9 +21,15 @@ log = structlog.get_logger()
 SYNC = "settled.sync_requests"
 DELIVER = "settled.deliver_notifications"
 SWEEP = "settled.sweep"
+RECONCILE = "settled.reconcile"
 
 # One queue per task: a worker may be started for one of them alone.
-QUEUES = {SYNC: "settled.sync", DELIVER: "settled.deliver", SWEEP: "settled.sweep"}
+QUEUES = {
+    SYNC: "settled.sync",
+    DELIVER: "settled.deliver",
+    SWEEP: "settled.sweep",
+    RECONCILE: "settled.reconcile",
+}
 
 # A token in Redis keeps doorbells few: while it lies there, a worker has been rung and has not
 # come yet. It ends by itself, so that a ring that was lost is repeated.

@@ -18,6 +18,7 @@ from service.domain.status import Status
 from service.erp import Outlet, outlets_of
 from service.errors import Misconfigured
 from service.fetch import ConnectedAccount, Fetched, Line, fetch
+from service.flow.look import SyncParts
 from service.nudge import DELIVER, SYNC, Bell, Waker
 from service.providers import AccountContext, Exchange, Session
 from service.registry import PROVIDERS
@@ -120,6 +121,31 @@ async def open_runtime(settings: Settings, *, role: Role) -> AsyncIterator[Runti
             wake=sync_waker.wake,
             wake_deliveries=delivery_waker.wake,
         )
+
+
+def sync_parts(
+    runtime: Runtime,
+    *,
+    stopping: asyncio.Event,
+    outbox_filled: Callable[[], None],
+    recorded: Callable[[], None] = lambda: None,
+) -> SyncParts:
+    """Return what a sync of this process touches; the arguments are as SyncParts explains them."""
+    return SyncParts(
+        pool=runtime.pool,
+        accounts=runtime.accounts,
+        endpoints=list(runtime.endpoints.values()),
+        plan=runtime.plan,
+        wire=runtime.provider_wire,
+        draw=runtime.budget.draw,
+        sessions=runtime.sessions,
+        answered=runtime.budget.answered,
+        now=utc_now,
+        outbox_filled=outbox_filled,
+        recorded=recorded,
+        stopping=stopping,
+        silent_changes=runtime.settings.polling.silent_changes,
+    )
 
 
 def find_servers(settings: Settings) -> Urls:

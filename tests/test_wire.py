@@ -367,13 +367,15 @@ async def test_only_plain_http_urls_without_credentials_are_called(prefix: str) 
 
 
 class Names(AbstractResolver):
-    """Answers each look-up with the next set of addresses."""
+    """Answers each look-up with the next set of addresses; asked counts the look-ups."""
 
     def __init__(self, *looks: list[str], as_answer: type[dict[str, Any]] = dict) -> None:
+        self.asked = 0
         self._looks = iter(looks)
         self._as_answer = as_answer
 
     async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
+        self.asked += 1
         rest = {"hostname": host, "port": port, "family": family, "proto": 0, "flags": 0}
         return [
             self._as_answer(rest, host=address)  # type: ignore[misc]
@@ -410,6 +412,15 @@ async def test_a_name_that_leads_inside_on_the_second_look_is_refused() -> None:
             await get(wire, f"http://erp.example:{server.port}/")
 
     assert server.connections == 0
+
+
+async def test_a_name_is_looked_up_once_for_a_connection() -> None:
+    names = Names([PUBLIC_BUT_DEAD], [PUBLIC_BUT_DEAD])
+    async with checked(names) as wire:
+        with pytest.raises(Unavailable):
+            await get(wire, "http://erp.example:9/")
+
+    assert names.asked == 1
 
 
 class Flipping(dict[str, Any]):

@@ -20,13 +20,14 @@ import uvloop
 from service import settings
 from service.errors import Unavailable
 from service.flow.sweep import is_sweep_due
-from service.nudge import DELIVER, SWEEP, SYNC
+from service.nudge import DELIVER, RECONCILE, SWEEP, SYNC
 from service.runtime import Runtime, introduce, open_runtime, utc_now
 from service.settings import Settings
 from service.storage.deliveries import Deliveries
 from service.storage.feed import place
 from service.storage.idempotency import forget_answers
 from service.storage.partitions import keep_partitions
+from service.storage.reconciles import Reconciles
 from service.storage.unit_of_work import connected, unit_of_work
 from service.telemetry import logs
 from workers.drains import Drains
@@ -125,6 +126,9 @@ class Beat:
             every: timedelta = self._runtime.settings.polling.sweep
             if await is_sweep_due(work.connection, self._runtime.accounts, every=every):
                 tasks.append(SWEEP)
+            reconciles = Reconciles(work.connection)
+            if await reconciles.left_to_workers(list(self._runtime.accounts)):
+                tasks.append(RECONCILE)
         return tasks
 
     async def _keep_house(self) -> None:

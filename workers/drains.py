@@ -1,4 +1,4 @@
-"""The three drains of a process: each works off what is due whenever its bell rings."""
+"""The drains of a process: each works off what is due whenever its bell rings."""
 
 import asyncio
 import os
@@ -11,9 +11,10 @@ from service.flow.deliver import DeliverParts, deliver_due
 from service.flow.look import SyncParts
 from service.flow.sweep import sweep
 from service.flow.sync import sync_due
-from service.nudge import DELIVER, SWEEP, SYNC
-from service.runtime import Runtime, utc_now
+from service.nudge import DELIVER, QUEUES, RECONCILE, SWEEP, SYNC
+from service.runtime import Runtime, sync_parts, utc_now
 from service.storage.workers import forget_worker, note_worker
+from workers.reconciler import Reconciler
 
 log = structlog.get_logger()
 
@@ -27,29 +28,21 @@ PROGRESS_SECONDS = 5.0
 
 
 class Drains:
-    """Sync, delivery and sweep of one process, on one event loop, each with slots of its own."""
+    """What one process works off, on one event loop; none of the drains waits for another."""
 
     def __init__(self, runtime: Runtime, *, slots: int = SLOTS) -> None:
         self._runtime = runtime
         self._slots = slots
         self._stopping = asyncio.Event()
-        self._bells = {task: asyncio.Event() for task in (SYNC, DELIVER, SWEEP)}
+        self._bells = {task: asyncio.Event() for task in QUEUES}
         self._progressed = True
-        self._sync = SyncParts(
-            pool=runtime.pool,
-            accounts=runtime.accounts,
-            endpoints=list(runtime.endpoints.values()),
-            plan=runtime.plan,
-            wire=runtime.provider_wire,
-            draw=runtime.budget.draw,
-            sessions=runtime.sessions,
-            answered=runtime.budget.answered,
-            now=utc_now,
+        self._sync = sync_parts(
+            runtime,
+            stopping=self._stopping,
             outbox_filled=self._bells[DELIVER].set,
             recorded=self._note,
-            stopping=self._stopping,
-            silent_changes=runtime.settings.polling.silent_changes,
         )
+        self._reconciler = Reconciler(self._sync)
         self._deliver = DeliverParts(
             pool=runtime.pool,
             endpoints=runtime.endpoints,
@@ -89,6 +82,7 @@ class Drains:
             group.create_task(self._answer(SYNC, self.sync))
             group.create_task(self._answer(DELIVER, self.deliver))
             group.create_task(self._answer(SWEEP, self.sweep))
+            group.create_task(self._answer(RECONCILE, self.reconcile))
 
     async def sync(self) -> int:
         return await sync_due(self._sync, slots=self._slots, bell=self._bells[SYNC])
@@ -102,6 +96,9 @@ class Drains:
         if found:
             self.ring(SYNC)
         return found
+
+    async def reconcile(self) -> int:
+        return await self._reconciler.work_off()
 
     async def _answer(self, task: str, drain: Callable[[], Awaitable[int]]) -> None:
         try:

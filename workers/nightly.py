@@ -4,7 +4,6 @@ Any number of beats may try: the first claims an account's run of the night, the
 """
 
 import asyncio
-import time as clock
 from datetime import UTC, datetime, time, timedelta
 
 import structlog
@@ -12,9 +11,9 @@ import structlog
 from service.domain.notification import time_text
 from service.errors import Unavailable
 from service.flow.look import SyncParts
-from service.flow.reconcile import Told, reconcile
-from service.storage.reconciles import Ask, Reconciles, Run
+from service.storage.reconciles import Ask, Reconciles
 from service.storage.unit_of_work import unit_of_work
+from workers.reconciler import Reconciler
 
 log = structlog.get_logger()
 
@@ -26,9 +25,6 @@ BEGINS_WITHIN = timedelta(hours=1)
 
 TICK_SECONDS = 30.0
 
-# After a provider or PostgreSQL was away.
-RETRY_SECONDS = 300.0
-
 
 class Nightly:
     """The reconciles of one beat. at is the time of day in UTC, None for never."""
@@ -36,7 +32,7 @@ class Nightly:
     def __init__(self, parts: SyncParts, *, at: time | None) -> None:
         self._parts = parts
         self._at = at
-        self._retry_at: dict[str, float] = {}  # monotonic, by account
+        self._reconciler = Reconciler(parts)
 
     async def run(self) -> None:
         """Reconcile whenever it is time, until parts.stopping is set."""
@@ -60,17 +56,18 @@ class Nightly:
                 list(self._parts.accounts), ask, may_begin=now < night + BEGINS_WITHIN
             )
         for name in names:
-            may_try = clock.monotonic() >= self._retry_at.get(name, 0.0)
-            if may_try and not self._parts.stopping.is_set():
-                await self._reconcile(name, ask)
+            await self._reconcile(name, ask)
 
     async def _reconcile(self, name: str, ask: Ask) -> None:
-        account = self._parts.accounts[name]
-        try:
-            await reconcile(account, ask, parts=self._parts, listener=Log())
-        except Unavailable as error:
-            self._retry_at[name] = clock.monotonic() + RETRY_SECONDS
-            log.warning("reconcile.postponed", account=name, reason=error.detail)
+        run = await self._reconciler.reconcile(name, ask)
+        if run is not None and run.is_finished and run.drifted:
+            log.error(
+                "account.drifted",
+                account=name,
+                reconcile=run.id,
+                compared=run.compared,
+                **run.drift,
+            )
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -78,24 +75,6 @@ class Nightly:
                 await self._parts.stopping.wait()
         except TimeoutError:
             return
-
-
-class Log:
-    """Writes each drift into the log."""
-
-    def moved(self, run: Run) -> None:
-        """Say nothing: the row tells how far a run is."""
-
-    def found(self, told: Told) -> None:
-        drift = told.drift
-        log.warning(
-            "drift.found",
-            account=drift.key.account,
-            provider_id=drift.key.provider_id,
-            request_id=drift.request.id if drift.request else None,
-            drift=str(drift.drift),
-            repaired=told.is_repaired,
-        )
 
 
 def last_night(at: time, *, now: datetime) -> datetime:

@@ -1,8 +1,8 @@
-"""The three tasks. Each answers a doorbell and returns at once: the work goes on in the loop."""
+"""The tasks. Each answers a doorbell and returns at once: the work goes on in the loop."""
 
 from celery import Celery
 
-from service.nudge import DELIVER, SWEEP, SYNC
+from service.nudge import DELIVER, RECONCILE, SWEEP, SYNC
 from workers.process import WorkerProcess
 
 
@@ -23,3 +23,8 @@ def register(app: Celery, process: WorkerProcess) -> None:
     def sweep() -> None:
         """Look through the lists whose time has come."""
         process.ring(SWEEP)
+
+    @app.task(name=RECONCILE)
+    def reconcile() -> None:
+        """Compare what somebody asked to have compared."""
+        process.ring(RECONCILE)

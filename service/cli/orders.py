@@ -6,6 +6,7 @@ import click
 
 from service.cli.configuration import config_option, load_settings, say_where
 from service.cli.database import with_pool
+from service.cli.decisions import show_decisions
 from service.cli.output import Json, as_text, show_fields, show_object, show_objects, show_table
 from service.domain.order import OrderStatus
 from service.errors import NotFound
@@ -74,11 +75,13 @@ def show(config: Path | None, reference: str, as_json: bool) -> None:
 
 
 def show_order(order: Json) -> None:
-    """Print an order for a person: its fields, then its requests."""
-    show_fields({name: value for name, value in order.items() if name != "requests"})
+    """Print an order for a person: its fields, its requests, and what persons decided."""
+    tables = ("requests", "decisions")
+    show_fields({name: value for name, value in order.items() if name not in tables})
     if order["requests"]:
         click.echo()
         rows = [
             [as_text(request[name]) for name in REQUEST_COLUMNS] for request in order["requests"]
         ]
         show_table(REQUEST_COLUMNS, rows)
+    show_decisions(order["decisions"])

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +18,12 @@ from service.cli.database import postgres_url, refuse_pending
 from service.cli.exits import NotConfirmed, ProblemFound
 from service.cli.output import show_table
 from service.errors import NotFound, Unavailable
-from service.settings import Expected, Settings, parse_duration
+from service.settings import Expected, Settings
 
 if TYPE_CHECKING:
     from service.cli.drift import Teller
     from service.fetch import ConnectedAccount
     from service.flow.look import SyncParts
-    from service.runtime import Runtime
     from service.storage.reconciles import Ask, Run
 
 
@@ -100,20 +99,12 @@ def asked(since: str, until: str | None, *, dry_run: bool, now: datetime) -> "As
 
 def moment_in(text: str, *, option: str, now: datetime) -> tuple[datetime, str]:
     """Return the time that an option names, and its name. Raises BadParameter."""
+    from service.flow import window
+
     try:
-        length = parse_duration(text)
-    except Expected:
-        pass
-    else:
-        return now - length, f"{length / timedelta(seconds=1):g} s ago"
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        wanted = "expected a duration such as 7d or PT15M, or a time such as 2026-11-20T14:30:00Z"
-        raise click.BadParameter(wanted, param_hint=option)
-    return moment, moment.astimezone(UTC).isoformat()
+        return window.moment_in(text, now=now)
+    except Expected as error:
+        raise click.BadParameter(f"expected {error}", param_hint=option) from None
 
 
 def confirm(configuration: Settings, *, dry_run: bool, yes: bool) -> None:
@@ -132,7 +123,7 @@ def run_all(
     """Reconcile accounts one after the other, showing drift and progress. Raises Abort."""
     from service.cli.drift import COLUMNS, Teller
     from service.cli.reconcile_progress import shown_progress
-    from service.runtime import introduce, open_runtime
+    from service.runtime import introduce, open_runtime, sync_parts
 
     rows: list[list[str]] = []
     stopping = asyncio.Event()
@@ -141,7 +132,7 @@ def run_all(
         stop_on_signals(stopping)
         async with open_runtime(configuration, role="command") as runtime:
             await introduce(runtime)
-            parts = parts_of(runtime, stopping)
+            parts = sync_parts(runtime, stopping=stopping, outbox_filled=runtime.wake_deliveries)
             accounts = [runtime.accounts[name] for name in names]
             with shown_progress() as show:
                 listener = Teller(show, rows, as_json=as_json)
@@ -194,27 +185,6 @@ async def reconcile_each(
         else:
             outcome.runs.append(run)
     return outcome
-
-
-def parts_of(runtime: "Runtime", stopping: asyncio.Event) -> "SyncParts":
-    from service.flow.look import SyncParts
-    from service.runtime import utc_now
-
-    return SyncParts(
-        pool=runtime.pool,
-        accounts=runtime.accounts,
-        endpoints=list(runtime.endpoints.values()),
-        plan=runtime.plan,
-        wire=runtime.provider_wire,
-        draw=runtime.budget.draw,
-        sessions=runtime.sessions,
-        answered=runtime.budget.answered,
-        now=utc_now,
-        outbox_filled=runtime.wake_deliveries,
-        recorded=lambda: None,
-        stopping=stopping,
-        silent_changes=runtime.settings.polling.silent_changes,
-    )
 
 
 def refuse(outcome: Outcome, *, dry_run: bool) -> None:

@@ -7,6 +7,7 @@ import click
 
 from service.cli.configuration import config_option, load_settings, say_where
 from service.cli.database import with_pool
+from service.cli.decisions import show_decisions
 from service.cli.output import Json, as_text, show_fields, show_object, show_objects, show_table
 from service.cli.verify import parse_time
 from service.domain.status import Status
@@ -158,4 +159,5 @@ def show_request(request: Json, *, as_json: bool) -> None:
     if as_json:
         show_object(request)
     else:
-        show_fields(request)
+        show_fields({name: value for name, value in request.items() if name != "decisions"})
+        show_decisions(request["decisions"])

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from service.domain.attention import raised
+from service.domain.reference import stripped
 from service.domain.request import Facts, Observation, PaymentRequest
 from service.domain.status import RANK, Status
 
@@ -83,6 +85,27 @@ def advance(request: PaymentRequest, seen: Observation, *, lease_no: int) -> Ver
     if not may_follow(before, after, retried=seen.retried):
         return Contradiction("regression_refused")
     return _transition(request, seen, after, lease_no)
+
+
+def refused(request: PaymentRequest, seen: Observation, *, code: str) -> PaymentRequest:
+    """Return the request as a read leaves it that cannot follow: unchanged, and flagged with code.
+
+    A picture that was refused before flags it no second time. Until the record changes it tells
+    nothing new, whether or not a person has seen to it, and whatever was read in between.
+    """
+    if code not in PERSON_CODES_REQUEST:
+        return replace(request, attention=request.attention | {code})
+    assert request.facts is not None, "there is no picture before the first"
+    grounds = {f"{code}: {_picture(request.facts)} shown as {_picture(with_reversal(seen.facts))}"}
+    return replace(
+        request,
+        attention=raised(grounds, before=request.raised_by, attention=request.attention),
+        raised_by=request.raised_by | grounds,
+    )
+
+
+def _picture(facts: Facts) -> str:
+    return " ".join([facts.status, *map(str, facts.money)])
 
 
 def without_future_version(seen: Observation, *, at: datetime) -> Observation:
@@ -181,6 +204,7 @@ def _transition(
         sequence=request.sequence + 1,
         occurred_at=seen.occurred_at,
         attention=updated.attention | _calls_for_a_person(before, facts),
+        raised_by=frozenset(),
     )
     same_status = before is not None and before.status == facts.status
     event = "amount_changed" if same_status else facts.status.value
@@ -201,11 +225,18 @@ def _updated(
         version=request.version if seen.version is None else seen.version,
         lease_no=max(request.lease_no, lease_no),
         direction=seen.direction,
-        reference=registered_reference or seen.reference or request.reference,
+        reference=registered_reference or _reference_after(request.reference, seen.reference),
         parked=None,
         attention=(request.attention & PERSON_CODES_REQUEST) | seen.attention,
         listing=seen.listing,
     )
+
+
+def _reference_after(known: str | None, seen: str | None) -> str | None:
+    """Return what the provider shows, or what we know where that is it without the rest."""
+    if known is not None and (seen is None or seen == stripped(known)):
+        return known
+    return seen
 
 
 def _calls_for_a_person(before: Facts | None, after: Facts) -> frozenset[str]:

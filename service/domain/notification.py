@@ -72,13 +72,15 @@ def notification_of_order(
     sequence: int,
     previous_status: str | None,
     amount: int | None,
+    withdrawn: bool,
     requests: Sequence[Mapping[str, object]],
     recorded_at: datetime,
 ) -> bytes:
     """Return the body of the message about one change of an order.
 
-    amount is what the ERP registered, None for an order known only by discovery. requests holds
-    id, account, status, received and refunded of each request.
+    amount is what the ERP registered, None for an order known only by discovery; it stands when
+    the order was withdrawn. requests holds id, account, status, received and refunded of each
+    request.
     """
     data = {
         "reference": reference,
@@ -92,6 +94,7 @@ def notification_of_order(
             (state.received, state.refunded, state.taken_back, state.booked),
         ),
         "rule": state.rule,
+        "withdrawn": withdrawn,
         "attention": sorted(state.attention),
         "requests": requests,
     }

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from service.domain.attention import code_of, grounds_of
 from service.domain.request import Direction, Facts
 from service.domain.status import Status
+from service.domain.sums import Sums, add_up, currency_of
 
 
 class OrderStatus(StrEnum):
@@ -40,9 +42,9 @@ class Sibling:
 class OrderState:
     """What the requests of an order add up to, in minor units of currency.
 
-    rule names the rule that gave the status. attention holds what these requests show; the caller
-    raises a code when it appears and keeps it until a person has acknowledged it. currency is
-    None while nobody registered one and no request was read.
+    rule names the rule that gave the status. grounds are the codes that these requests show, each
+    with the sums that show it; attention are the codes alone, which the caller replaces by those
+    that nobody has seen to. currency is None while nobody registered one and no request was read.
     """
 
     status: OrderStatus
@@ -53,61 +55,7 @@ class OrderState:
     booked: int
     currency: str | None
     attention: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """What the rules look at: amounts added up, and what the requests are at.
-
-    counted are the requests in the order's currency that were read; paying are those of them
-    that still bring money.
-    """
-
-    amount: int | None
-    received: int
-    refunded: int
-    taken_back: int
-    booked: int
-    counted: tuple[Facts, ...]
-    unread: int
-    elsewhere: bool
-
-    @property
-    def net(self) -> int:
-        return self.received - self.refunded
-
-    @property
-    def paying(self) -> tuple[Facts, ...]:
-        return tuple(facts for facts in self.counted if facts.received > facts.refunded)
-
-    def is_exact(self) -> bool:
-        """Return whether the payee keeps exactly the amount that was registered."""
-        return self.amount is not None and self.net == self.amount
-
-    def is_exceeded(self) -> bool:
-        """Return whether the payee keeps more than the amount that was registered."""
-        return self.amount is not None and self.net > self.amount
-
-    def is_below(self) -> bool:
-        """Return whether the payee keeps something, yet less than the amount registered."""
-        return self.amount is not None and 0 < self.net < self.amount
-
-    def was_covered(self) -> bool:
-        """Return whether the amount registered had come in, whatever was given back since."""
-        return self.amount is not None and self.received >= self.amount
-
-    def is_returned(self) -> bool:
-        """Return whether money came and nothing of it was kept."""
-        return self.received > 0 and self.net <= 0
-
-    def all_paying_are(self, *statuses: Status) -> bool:
-        """Return whether, with no amount to compare with, the paying requests all say so."""
-        paying = self.paying
-        return (
-            self.amount is None
-            and bool(paying)
-            and all(facts.status in statuses for facts in paying)
-        )
+    grounds: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +70,8 @@ _UNDER_WAY = frozenset({Status.AUTHORISING, Status.ACCEPTED, Status.PROCESSING, 
 # The first that fits; the last one always does. Where no amount is registered, requests whose money
 # went back entirely do not speak, and any other word than paid or settled counts as part_paid. An
 # amount of 0 cannot be registered; were it there, an order without money would be settled, for
-# nothing is owed.
+# nothing is owed. Of an order that was withdrawn nothing is owed either, yet nobody settled it: it
+# is closed once no more money can come, and any that was kept is too much.
 RULES: Final[tuple[Rule, ...]] = (
     Rule(OrderStatus.CONFLICTED, "money_in_another_currency", lambda sums: sums.elsewhere),
     Rule(
@@ -136,6 +85,7 @@ RULES: Final[tuple[Rule, ...]] = (
         lambda sums: sums.is_returned() and sums.taken_back > 0,
     ),
     Rule(OrderStatus.REFUNDED, "refunded_given_back", Sums.is_returned),
+    Rule(OrderStatus.OVERPAID, "withdrawn_money_kept", Sums.is_kept_for_nothing),
     Rule(OrderStatus.OVERPAID, "net_exceeds_amount", Sums.is_exceeded),
     Rule(
         OrderStatus.SETTLED,
@@ -170,28 +120,37 @@ RULES: Final[tuple[Rule, ...]] = (
         "no_money_under_way",
         lambda sums: any(facts.status in _UNDER_WAY for facts in sums.counted),
     ),
-    Rule(OrderStatus.UNPAID, "no_request", lambda sums: not sums.counted and not sums.unread),
     Rule(
-        OrderStatus.UNPAID,
-        "no_money_still_open",
-        lambda sums: sums.unread > 0 or not all(facts.final for facts in sums.counted),
+        OrderStatus.CLOSED,
+        "withdrawn_nothing_to_come",
+        lambda sums: sums.withdrawn and sums.is_over,
     ),
+    Rule(OrderStatus.UNPAID, "withdrawn_still_open", lambda sums: sums.withdrawn),
+    Rule(OrderStatus.UNPAID, "no_request", lambda sums: not sums.counted and not sums.unread),
+    Rule(OrderStatus.UNPAID, "no_money_still_open", lambda sums: not sums.is_over),
     Rule(OrderStatus.CLOSED, "no_money_all_ended", lambda _sums: True),
 )
 
 
-def roll_up(*, amount: int | None, currency: str | None, requests: Sequence[Sibling]) -> OrderState:
+def roll_up(
+    *,
+    amount: int | None,
+    currency: str | None,
+    requests: Sequence[Sibling],
+    withdrawn: bool = False,
+) -> OrderState:
     """Return what the requests of an order add up to.
 
     amount and currency are what the ERP registered, None for an order known only by discovery.
-    Outgoing requests never count.
+    withdrawn says that it wants none of it any more. Outgoing requests never count.
     """
     incoming = [request for request in requests if request.direction is Direction.IN]
     read = [request.facts for request in incoming if request.facts is not None]
     unread = len(incoming) - len(read)
-    chosen = currency or _currency_of(read)
-    sums = _sums(amount, chosen, read, unread)
+    chosen = currency or currency_of(read)
+    sums = add_up(None if withdrawn else amount, chosen, read, unread, withdrawn=withdrawn)
     rule = next(rule for rule in RULES if rule.fits(sums))
+    grounds = grounds_of(sums)
     return OrderState(
         status=rule.status,
         rule=rule.name,
@@ -200,7 +159,8 @@ def roll_up(*, amount: int | None, currency: str | None, requests: Sequence[Sibl
         taken_back=sums.taken_back,
         booked=sums.booked,
         currency=chosen,
-        attention=_attention(sums),
+        attention=frozenset(map(code_of, grounds)),
+        grounds=grounds,
     )
 
 
@@ -217,51 +177,3 @@ def contradicts_itself(facts: Facts) -> bool:
         or facts.taken_back > facts.refunded
         or (facts.received == 0 and facts.refunded > 0)
     )
-
-
-def _currency_of(read: Sequence[Facts]) -> str | None:
-    """Return the currency of the requests with money, else of any; the first by alphabet.
-
-    The alphabet only decides where two currencies have money, which is conflicted either way, or
-    where none has, which adds up to nothing in each.
-    """
-    with_money = {facts.currency for facts in read if any(facts.money)}
-    return min(with_money or {facts.currency for facts in read}, default=None)
-
-
-def _sums(amount: int | None, currency: str | None, read: Sequence[Facts], unread: int) -> Sums:
-    counted = tuple(facts for facts in read if facts.currency == currency)
-    return Sums(
-        amount=amount,
-        received=sum(facts.received for facts in counted),
-        refunded=sum(facts.refunded for facts in counted),
-        taken_back=sum(facts.taken_back for facts in counted),
-        booked=sum(facts.booked for facts in counted),
-        counted=counted,
-        unread=unread,
-        elsewhere=any(facts.currency != currency and any(facts.money) for facts in read),
-    )
-
-
-def _attention(sums: Sums) -> frozenset[str]:
-    """Return the codes that these sums show. Source: CONTRACT.md, section 6."""
-    shown = {
-        "currency_mismatch": sums.elsewhere,
-        "overpaid": sums.is_exceeded(),
-        "amount_unknown": sums.amount is None
-        and sum(facts.received > 0 for facts in sums.counted) > 1,
-        "amount_mismatch": _asks_for_another_amount(sums),
-    }
-    return frozenset(code for code, is_shown in shown.items() if is_shown)
-
-
-def _asks_for_another_amount(sums: Sums) -> bool:
-    """Return whether the order's only request asks for something else than was registered.
-
-    Several requests may share one amount or replace each other, so that no single one proves a
-    mismatch; there the sums speak.
-    """
-    if sums.amount is None or sums.unread or len(sums.counted) != 1:
-        return False
-    asked = sums.counted[0].amount
-    return asked is not None and asked != sums.amount

@@ -40,6 +40,14 @@ class ObservedBy(StrEnum):
     OPERATOR = "operator"
 
 
+class LinkedBy(StrEnum):
+    """Who put a request under its order: the ERP, a person, or the reference at the provider."""
+
+    ERP = "erp"
+    OPERATOR = "operator"
+    REFERENCE = "reference"
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Key:
     """How a request is known at its provider; also the order in which rows are locked."""
@@ -160,7 +168,8 @@ class PaymentRequest:
     """A request as recorded. facts is None until the first good read.
 
     lease_no is the number of the lease under which facts were read, listing where a list showed
-    them; chain is the hash of the newest transition, 32 bytes, empty before the first.
+    them; chain is the hash of the newest transition, 32 bytes, empty before the first. raised_by
+    are the refused pictures that raised attention since then.
     """
 
     id: str
@@ -173,9 +182,11 @@ class PaymentRequest:
     sequence: int = 0
     reference: str | None = None
     order_id: str | None = None
+    linked_by: LinkedBy | None = None
     registered: bool = False
     parked: str | None = None
     attention: frozenset[str] = field(default_factory=frozenset)
+    raised_by: frozenset[str] = field(default_factory=frozenset)
     occurred_at: datetime | None = None
     listing: Listing | None = None
     chain: bytes = b""

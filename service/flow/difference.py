@@ -30,7 +30,8 @@ from service.flow.parts import named_in
 from service.flow.patience import patiently
 from service.flow.sync import Start, starts_of
 from service.storage.due import Claimed
-from service.storage.reconciles import Reconciles, Run, Standing
+from service.storage.reconciles import Reconciles, Run
+from service.storage.standings import Standing, standings_of
 from service.storage.unit_of_work import unit_of_work
 
 # Reads of one request, where the provider fails to answer.
@@ -102,7 +103,7 @@ async def _look_at(keys: Sequence[Key], parts: SyncParts) -> tuple[dict[Key, Sta
     What the provider failed to answer for now is asked once more.
     """
     async with unit_of_work(parts.pool) as work:
-        standings = await Reconciles(work.connection).standings(keys)
+        standings = await standings_of(work.connection, keys)
         known = await work.requests.find(keys)
         claims = [_unleased(key, known.get(key)) for key in keys]
         starts = dict(zip(keys, await starts_of(claims, work, parts), strict=True))
@@ -169,7 +170,7 @@ async def _record_of(looks: Sequence[Look], parts: SyncParts) -> _Record:
     async with unit_of_work(parts.pool) as work:
         requests = await work.requests.find([*keys, *named])
         owners = await work.requests.owners(key for key in requests if key.kind is Kind.ORDER)
-        standings = await Reconciles(work.connection).standings(keys)
+        standings = await standings_of(work.connection, keys)
     return _Record(requests, owners, standings)
 
 

@@ -2,11 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
+from service.domain.notification import time_text
 from service.domain.request import Key, Kind, ObservedBy
 from service.errors import NotFound
+from service.flow.window import moment_in
+from service.settings import Expected
 from service.storage.database import Pool
+from service.storage.reconciles import Ask, Reconciles
 from service.storage.unit_of_work import connected, unit_of_work
 
 # Between two looks at whether the read has finished.
@@ -36,6 +41,22 @@ async def sync_now(
             return True
         await asyncio.sleep(LOOK_SECONDS)
     return False
+
+
+async def have_reconciled(
+    pool: Pool, accounts: Sequence[str], *, since: str, dry_run: bool, by: str, now: datetime
+) -> list[int]:
+    """Have workers reconcile what was made or changed since then; return the ids of the runs.
+
+    One run for each account, in their order by name. since is as moment_in takes it, by who asks.
+    Raises Expected about since, Conflict where what was asked before is not finished.
+    """
+    begins, name = moment_in(since, now=now)
+    if begins >= now:
+        raise Expected("a time that has passed")
+    ask = Ask(f"{name} to {time_text(now)}", begins, now, dry_run)
+    async with unit_of_work(pool) as work:
+        return await Reconciles(work.connection).ask(accounts, ask, by=by)
 
 
 async def _key_of(pool: Pool, request_id: str) -> Key:

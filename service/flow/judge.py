@@ -10,14 +10,23 @@ from datetime import datetime
 
 import structlog
 
-from service.domain.lifecycle import Contradiction, NoChange, Stale, Transition, Verdict
+from service.domain.lifecycle import (
+    Contradiction,
+    NoChange,
+    Stale,
+    Transition,
+    Verdict,
+    refused,
+)
 from service.domain.request import Key, Kind, Observation, ObservedBy, PaymentRequest
 from service.flow.channel import untold_in
 from service.flow.compare import Compared, Judged, compare
 from service.flow.look import Look, SyncParts, pause_after
 from service.flow.parts import named_in, taken_over
-from service.flow.record import Moved, record_moves, roll_up_orders
+from service.flow.record import Moved, record_moves
+from service.flow.reference import put_under_named, stripped_in
 from service.flow.rest import SetDown, Watch, rest_after, set_down
+from service.flow.roll_up import roll_up_orders
 from service.flow.suspect import suspect_links
 from service.providers import LagsBehind
 from service.storage.channels import Channels
@@ -42,6 +51,7 @@ async def judge(looks: Sequence[Look], parts: SyncParts) -> set[str]:
     await suspect_links(looks, parts)
     claims = [look.claimed for look in looks]
     async with unit_of_work(parts.pool) as work:
+        await work.orders.agree_on(stripped_in(looks, parts.accounts))
         held = await work.due.held(claims)
         ours = [look for look in looks if look.claimed in held]
         welcome = [look for look in ours if is_welcome(look, parts)]
@@ -109,9 +119,8 @@ async def _write(compared: Compared, work: Work, parts: SyncParts, at: datetime)
     What was told of a part is taken back after the message of the request that has it: money is
     told twice for a moment rather than not at all.
     """
-    judged = compared.judged
-    orders = await _orders_by_reference(judged, work)
-    steps = [(_linked(j.verdict, orders), j) for j in judged if isinstance(j.verdict, Transition)]
+    judged = await put_under_named(compared.judged, parts.accounts, work)
+    steps = [(j.verdict, j) for j in judged if isinstance(j.verdict, Transition)]
     steps += [(step, j) for part, j in compared.parts if (step := taken_over(part)) is not None]
     moves = [
         Moved(step, j.cause, parts.accounts[j.look.claimed.account].section.provider)
@@ -149,32 +158,13 @@ def _orders_concerned(judged: Judged) -> set[str | None]:
             return set()
 
 
-async def _orders_by_reference(judged: Sequence[Judged], work: Work) -> dict[str, str]:
-    """Find or make the orders that moving requests without one name by their reference."""
-    references = {
-        j.verdict.after.reference
-        for j in judged
-        if isinstance(j.verdict, Transition) and j.verdict.after.order_id is None
-    }
-    named = {reference for reference in references if reference}
-    return await work.orders.discover(named) if named else {}
-
-
-def _linked(verdict: Transition, orders: Mapping[str, str]) -> Transition:
-    after = verdict.after
-    if after.order_id is not None or after.reference is None:
-        return verdict
-    return replace(verdict, after=replace(after, order_id=orders[after.reference]))
-
-
 def _quietly(judged: Judged) -> PaymentRequest | None:
     """Return what a look changes without a transition, if anything."""
     match judged.verdict:
         case NoChange(after=after):
             return after
         case Contradiction(attention=code):
-            request = judged.request
-            return replace(request, attention=request.attention | {code})
+            return refused(judged.request, judged.seen, code=code)
         case Transition() | Stale():
             return None
 

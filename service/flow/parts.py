@@ -33,7 +33,11 @@ def heir(request: PaymentRequest, parts: Iterable[PaymentRequest]) -> PaymentReq
     for part in parts:
         if part.registered and part.order_id is not None:
             return replace(
-                request, registered=True, order_id=part.order_id, reference=part.reference
+                request,
+                registered=True,
+                order_id=part.order_id,
+                linked_by=part.linked_by,
+                reference=part.reference,
             )
     return request
 

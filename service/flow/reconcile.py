@@ -25,6 +25,7 @@ from service.flow.patience import patiently
 from service.flow.sync import sync_these
 from service.providers import HasList, Page
 from service.storage.reconciles import LEASE_SECONDS, Ask, Reconciles, Run
+from service.storage.standings import standings_of
 from service.storage.unit_of_work import unit_of_work
 from service.storage.windows import Windows
 
@@ -239,7 +240,7 @@ async def _repair(news: Sequence[Drift], parts: SyncParts) -> set[Key]:
     except NotAllowedYet:
         log.warning("repair.postponed", account=keys[0].account, requests=len(left))
     async with unit_of_work(parts.pool) as work:
-        standings = await Reconciles(work.connection).standings(keys)
+        standings = await standings_of(work.connection, keys)
     return {key for key, standing in standings.items() if standing.done == standing.wanted}
 
 

@@ -1,29 +1,22 @@
-"""Writes verdicts down: request, history, order and outbox rows in one transaction.
+"""Writes verdicts down: request, history and outbox rows in one transaction.
 
 Everything here runs inside a unit of work whose requests are locked. Nothing that the ERP is
 told can be missing from the record, and nothing recorded can be missing from the outbox.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from service.domain.history import chain
 from service.domain.lifecycle import Transition
-from service.domain.notification import (
-    amounts,
-    notification_of_order,
-    notification_of_request,
-    time_text,
-)
-from service.domain.order import OrderState, roll_up
+from service.domain.notification import notification_of_request, time_text
 from service.domain.request import ObservedBy, PaymentRequest
 from service.domain.retry import next_turn
 from service.settings import Endpoint
 from service.storage.history import TransitionRow
 from service.storage.identifiers import new_id
 from service.storage.notifications import NotificationRow
-from service.storage.orders import Member, OrderRow, RolledUp
 from service.storage.unit_of_work import Work
 
 
@@ -66,49 +59,6 @@ async def record_moves(
     await work.history.append_transitions(rows)
     await work.outbox.add(messages)
     return after
-
-
-async def roll_up_orders(
-    work: Work,
-    triggered: Mapping[str, ObservedBy],
-    *,
-    endpoints: Sequence[Endpoint],
-    at: datetime,
-) -> int:
-    """Add up orders again from their requests; return how many changed.
-
-    triggered maps each order's id to what made us look at it.
-
-    Locks the orders first and reads their requests in a later statement, so that two requests
-    of one order which are paid at the same instant see each other.
-    """
-    if not triggered:
-        return 0
-    orders = await work.orders.lock(triggered)
-    members = await work.orders.members(triggered)
-    rows: list[TransitionRow] = []
-    messages: list[NotificationRow] = []
-    saved: list[RolledUp] = []
-    for order in orders:
-        of_order = members.get(order.id, [])
-        state = roll_up(
-            amount=order.amount if order.registered else None,
-            currency=order.currency if order.registered else None,
-            requests=[member.sibling for member in of_order],
-        )
-        # A code stays until a person has acknowledged it. Source: CONTRACT.md, section 6.
-        state = replace(state, attention=state.attention | set(order.attention))
-        if _tells_news(order, state):
-            row = _order_transition_row(order, state, triggered[order.id], at)
-            rows.append(row)
-            messages.append(_order_message(order, state, of_order, row.sequence, endpoints, at))
-            saved.append(RolledUp(order.id, state, row.sequence, row.hash))
-        elif set(order.attention) != state.attention or order.rule != state.rule:
-            saved.append(RolledUp(order.id, state, order.sequence, order.chain))
-    await work.orders.save(saved)
-    await work.history.append_transitions(rows)
-    await work.outbox.add(messages)
-    return len(rows)
 
 
 def _transition_row(moved: Moved, at: datetime) -> TransitionRow:
@@ -192,126 +142,12 @@ def _request_message(
             recorded_at=at,
         ),
         created_at=at,
-        endpoints=_endpoints_for(endpoints, kind, {request.key.account}),
-        due_at=_due_at(endpoints, at),
+        endpoints=endpoints_for(endpoints, kind, {request.key.account}),
+        due_at=turns_for(endpoints, at),
     )
 
 
-def _tells_news(order: OrderRow, state: OrderState) -> bool:
-    """Return whether the ERP has to hear of it: the status or an amount is another."""
-    before = (order.status, order.received, order.refunded, order.taken_back, order.booked)
-    return before != (
-        str(state.status),
-        state.received,
-        state.refunded,
-        state.taken_back,
-        state.booked,
-    )
-
-
-def _order_transition_row(
-    order: OrderRow, state: OrderState, observed_by: ObservedBy, at: datetime
-) -> TransitionRow:
-    before: dict[str, object] | None = None
-    if order.status is not None:
-        before = {
-            "status": order.status,
-            "rule": order.rule,
-            "received": order.received,
-            "refunded": order.refunded,
-            "taken_back": order.taken_back,
-            "booked": order.booked,
-        }
-    after: dict[str, object] = {
-        "status": str(state.status),
-        "rule": state.rule,
-        "received": state.received,
-        "refunded": state.refunded,
-        "taken_back": state.taken_back,
-        "booked": state.booked,
-    }
-    content: dict[str, object] = {
-        "subject_id": order.id,
-        "sequence": order.sequence + 1,
-        "type": f"order.{state.status}",
-        "before": before,
-        "after": after,
-        "observed_by": str(observed_by),
-        "recorded_at": time_text(at),
-    }
-    return TransitionRow(
-        id=new_id("trn"),
-        subject="order",
-        subject_id=order.id,
-        sequence=order.sequence + 1,
-        type=f"order.{state.status}",
-        before=before,
-        after=after,
-        correction=False,
-        observed_by=observed_by,
-        observation_id=None,
-        answer_sha256=None,
-        lease_no=None,
-        version=None,
-        occurred_at=None,
-        recorded_at=at,
-        chained_from=order.chain,
-        hash=chain(order.chain, content),
-    )
-
-
-def _order_message(
-    order: OrderRow,
-    state: OrderState,
-    members: Sequence[Member],
-    sequence: int,
-    endpoints: Sequence[Endpoint],
-    at: datetime,
-) -> NotificationRow:
-    identifier = new_id("ntf")
-    kind = f"order.{state.status}"
-    return NotificationRow(
-        id=identifier,
-        type=kind,
-        subject="order",
-        subject_id=order.id,
-        sequence=sequence,
-        account=None,
-        reference=order.reference,
-        body=notification_of_order(
-            state,
-            notification_id=identifier,
-            order_id=order.id,
-            reference=order.reference,
-            sequence=sequence,
-            previous_status=order.status,
-            amount=order.amount if order.registered else None,
-            requests=[_brief(member) for member in members],
-            recorded_at=at,
-        ),
-        created_at=at,
-        endpoints=_endpoints_for(endpoints, kind, {member.account for member in members}),
-        due_at=_due_at(endpoints, at),
-    )
-
-
-def _brief(member: Member) -> Mapping[str, object]:
-    facts = member.sibling.facts
-    money = (
-        amounts(facts.currency, facts.amount, facts.money)
-        if facts
-        else amounts(None, None, (0, 0, 0, 0))
-    )
-    return {
-        "id": member.sibling.request_id,
-        "account": member.account,
-        "status": facts.status if facts else None,
-        "received": money["received"],
-        "refunded": money["refunded"],
-    }
-
-
-def _endpoints_for(endpoints: Sequence[Endpoint], kind: str, accounts: set[str]) -> tuple[str, ...]:
+def endpoints_for(endpoints: Sequence[Endpoint], kind: str, accounts: set[str]) -> tuple[str, ...]:
     """Return the names of the endpoints that want this type from any of these accounts."""
     asked: set[str | None] = {*accounts} or {None}
     return tuple(
@@ -321,6 +157,6 @@ def _endpoints_for(endpoints: Sequence[Endpoint], kind: str, accounts: set[str])
     )
 
 
-def _due_at(endpoints: Sequence[Endpoint], at: datetime) -> dict[str, datetime]:
+def turns_for(endpoints: Sequence[Endpoint], at: datetime) -> dict[str, datetime]:
     """Return when those endpoints that are told only every so often are told next."""
     return {each.name: next_turn(each.every, at) for each in endpoints if each.every is not None}

@@ -2,18 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
 
 from service.domain.money import Money
-from service.domain.request import Key, ObservedBy, PaymentRequest
+from service.domain.reference import stripped
+from service.domain.request import Key, LinkedBy, ObservedBy, PaymentRequest
 from service.errors import Conflict
-from service.flow.record import roll_up_orders
+from service.flow.reference import AMBIGUOUS, meant_by
+from service.flow.roll_up import roll_up_orders
 from service.settings import Endpoint
 from service.storage.database import Pool
+from service.storage.orders import Named, OrderRow
 from service.storage.unit_of_work import Work, unit_of_work
 
 log = structlog.get_logger()
@@ -44,24 +47,26 @@ async def register_order(
     metadata: Mapping[str, object],
     endpoints: Sequence[Endpoint],
     now: datetime,
+    stripping: Collection[str] = (),
 ) -> RegisteredOrder:
     """Write down what the ERP expects, and have its requests read.
 
-    An order known only by discovery is adopted. Raises Conflict when the reference is
+    An order known only by discovery is adopted, and so are requests at the accounts in stripping
+    that came before it and name it in letters and digits alone. The same content again changes
+    nothing, also when the order was amended since. Raises Conflict when the reference is
     registered with other content, or a request belongs to another registered order.
     """
     content = _fingerprint(reference, amount, requests, metadata)
     async with unit_of_work(pool) as work:
-        members = await _make_registered(work, requests)
+        locked = await _lock_with_early(work, requests, reference, stripping)
+        members = [request for key, request in locked.items() if key in set(requests)]
         order_id = (await work.orders.discover([reference]))[reference]
-        orders = await work.orders.lock({order_id, *(r.order_id for r in members if r.order_id)})
+        left = {request.order_id for request in locked.values() if request.order_id}
+        orders = await work.orders.lock({order_id, *left})
         order = next(order for order in orders if order.id == order_id)
         if order.registered:
-            if order.registered_as == content:
-                return RegisteredOrder(order.id, created=False)
-            raise Conflict(f"order {reference!r} is registered with other content")
-        elsewhere = {o.id: o.reference for o in orders if o.registered and o.id != order_id}
-        _refuse_taken(members, elsewhere)
+            return _registered_before(order, content)
+        _refuse_taken(members, {o.id: o.reference for o in orders if o.registered})
         await work.orders.register(
             order.id,
             currency=amount.currency,
@@ -69,8 +74,9 @@ async def register_order(
             metadata=metadata,
             registered_as=content,
         )
-        left = {request.order_id for request in members if request.order_id}
         await _put_under(work, members, order_id=order_id, reference=reference)
+        early = [request for key, request in locked.items() if key not in set(requests)]
+        await _adopt(work, early, orders, Named(order_id, reference))
         await roll_up_orders(
             work,
             dict.fromkeys({order_id, *left}, ObservedBy.OPERATOR),
@@ -118,6 +124,56 @@ async def register_request(
     return RegisteredRequest(request.id, created=not (known and request.registered))
 
 
+def _registered_before(order: OrderRow, content: bytes) -> RegisteredOrder:
+    """Return the order if that very content was registered. Raises Conflict."""
+    if order.registered_as == content:
+        return RegisteredOrder(order.id, created=False)
+    raise Conflict(
+        f"order {order.reference!r} is registered with other content; PATCH it to change what is"
+        " expected of it"
+    )
+
+
+async def _lock_with_early(
+    work: Work, keys: Sequence[Key], reference: str, stripping: Collection[str]
+) -> dict[Key, PaymentRequest]:
+    """Lock the requests of keys, made where they are missing, and those that wait for the order."""
+    short = stripped(reference) if stripping else ""
+    await work.orders.agree_on([short] if short else [])
+    early = await work.requests.naming(short, accounts=stripping) if short else []
+    await work.requests.make(keys)
+    return await work.requests.lock([*keys, *early])
+
+
+async def _adopt(
+    work: Work, early: Sequence[PaymentRequest], orders: Sequence[OrderRow], order: Named
+) -> None:
+    """Put requests under an order that came after them, if it alone can be meant.
+
+    Not those that the ERP or a person put where they are, or that are under a registered order.
+    """
+    short = stripped(order.reference)
+    meant = meant_by(short, (await work.orders.reading([short])).get(short, [])) if early else None
+    if meant != order:
+        return
+    taken = {row.id for row in orders if row.registered}
+    await work.requests.save(
+        [
+            replace(
+                request,
+                order_id=order.id,
+                linked_by=LinkedBy.REFERENCE,
+                reference=order.reference,
+                attention=request.attention - {AMBIGUOUS},
+            )
+            for request in early
+            if request.linked_by in (None, LinkedBy.REFERENCE)
+            and request.order_id not in taken
+            and request.reference == short
+        ]
+    )
+
+
 async def _make_registered(work: Work, keys: Sequence[Key]) -> list[PaymentRequest]:
     """Return the requests of keys locked, made where they are missing."""
     await work.requests.make(keys)
@@ -138,7 +194,14 @@ async def _put_under(
 ) -> None:
     await work.requests.save(
         [
-            replace(request, registered=True, order_id=order_id, reference=reference)
+            replace(
+                request,
+                registered=True,
+                order_id=order_id,
+                linked_by=LinkedBy.ERP,
+                reference=reference,
+                attention=request.attention - {AMBIGUOUS},
+            )
             for request in members
         ]
     )

@@ -123,6 +123,14 @@ class ChecksOrders(Protocol):
 
 
 @runtime_checkable
+class StripsReferences(Protocol):
+    """Takes ASCII letters and digits only where it keeps the ERP's reference."""
+
+    # False where the account takes the reference from a field that holds any character.
+    strips_references: bool
+
+
+@runtime_checkable
 class LagsBehind(Protocol):
     """May take money, or show it, for a while after a request has ended."""
 

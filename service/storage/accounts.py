@@ -13,6 +13,11 @@ PAUSE_SECONDS_MAX = 1800.0
 
 Share = Literal["all", "discovery"]
 
+# What a pause that ends leaves: a channel that was silent before it, or fell silent in it, is.
+_RESUMED = """
+    pauses = 0, reason = silence, state = case when silence is null then 'ok' else 'silent' end
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -47,8 +52,8 @@ async def ensure_accounts(
     )
     if end_pauses:
         await connection.execute(
-            "update accounts set state = 'ok', reason = null, pauses = 0,"
-            " paused_until = '-infinity' where state = 'paused' and name = any(%b)",
+            f"update accounts set {_RESUMED}, paused_until = '-infinity'"  # noqa: S608 - a constant
+            " where state = 'paused' and name = any(%b)",
             [names],
         )
 
@@ -99,15 +104,15 @@ async def resume_accounts(connection: AsyncConnection[Any], names: Iterable[str]
     A pause that began after the answer stands.
     """
     cursor = await connection.execute(
-        """
+        f"""
         with answering as materialized (
             select name from accounts where name = any(%b) order by name for update
         )
-        update accounts set state = 'ok', reason = null, pauses = 0
+        update accounts set {_RESUMED}
          where name in (select name from answering)
            and state = 'paused' and paused_until <= now()
         returning name
-        """,
+        """,  # noqa: S608 - a constant
         [sorted(set(names))],
     )
     return [row[0] for row in await cursor.fetchall()]

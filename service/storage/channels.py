@@ -32,7 +32,7 @@ class Untold:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What is known of an account's webhooks, and as what it counts so far: None for "ok"."""
+    """What is known of an account's webhooks, and why it counts as silent so far, if it does."""
 
     channel: Channel
     counts_as: str | None
@@ -95,24 +95,24 @@ class Channels:
         )
 
     async def watched(self, names: Iterable[str], *, changes_max: int) -> dict[str, Watched]:
-        """Return what is known of the webhooks of those of these accounts that are not paused.
+        """Return what is known of the webhooks of these accounts.
 
         changes_max bounds how many untold changes of each are returned, the newest ones.
         """
         async with self._connection.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(
                 """
-                select name, reason, added_at, heard_at,
+                select name, silence, added_at, heard_at,
                        array(select happened_at from untold_changes
                               where account = name and called_for and happened_at is not null
                               order by happened_at desc limit %s) as untold
-                  from accounts where name = any(%b) and state <> 'paused'
+                  from accounts where name = any(%b)
                 """,
                 [changes_max, sorted(set(names))],
             )
             return {
                 row["name"]: Watched(
-                    Channel(row["added_at"], row["heard_at"], row["untold"]), row["reason"]
+                    Channel(row["added_at"], row["heard_at"], row["untold"]), row["silence"]
                 )
                 for row in await cursor.fetchall()
             }
@@ -120,7 +120,7 @@ class Channels:
     async def silent_among(self, names: Iterable[str]) -> list[str]:
         """Return those of these accounts that count as silent."""
         cursor = await self._connection.execute(
-            "select name from accounts where name = any(%b) and state = 'silent'",
+            "select name from accounts where name = any(%b) and silence is not null",
             [sorted(set(names))],
         )
         return [row[0] for row in await cursor.fetchall()]
@@ -128,20 +128,23 @@ class Channels:
     async def note(self, name: str, watched: Watched, silence: Silence | None) -> bool:
         """Note whether an account is silent; return whether that was still to be noted.
 
-        What was noted since the account was looked at stands: another judgement, or a pause, which
-        always has a reason of its own.
+        Another judgement, or a webhook, since the account was looked at stands. A pause goes
+        before it: the account shows it when that has ended.
         """
         cursor = await self._connection.execute(
             """
-            update accounts set state = %(state)s, reason = %(reason)s
+            update accounts
+               set silence = %(silence)s,
+                   state = case when state = 'paused' then state else %(state)s end,
+                   reason = case when state = 'paused' then reason else %(silence)s end
              where name = %(name)s
-               and reason is not distinct from %(counts_as)s
+               and silence is not distinct from %(counts_as)s
                and heard_at is not distinct from %(heard_at)s
             """,
             {
                 "name": name,
                 "state": "silent" if silence else "ok",
-                "reason": silence,
+                "silence": silence,
                 "counts_as": watched.counts_as,
                 "heard_at": watched.channel.heard_at,
             },

@@ -4,7 +4,7 @@ import secrets
 import time
 from typing import Literal
 
-Prefix = Literal["evt", "prq", "ord", "obs", "trn", "ntf", "dlv"]
+Prefix = Literal["evt", "prq", "ord", "obs", "trn", "ntf", "dlv", "dec"]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]  # ten bits at a time

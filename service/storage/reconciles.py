@@ -11,6 +11,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from service.domain.request import Key, Kind
+from service.errors import Conflict
 
 # Renewed while a run lives, so this is how long one that was killed keeps the next one out.
 LEASE_SECONDS = 30.0
@@ -67,26 +68,6 @@ class Run:
         return dict(Counter(self.drift) + Counter(classes))
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a request's row of what is due stands.
-
-    is_pending: a look was asked for, or is under way, that has not brought its answer.
-    """
-
-    lease_no: int
-    wanted: int
-    done: int
-    is_pending: bool
-    errors: int
-    parked: str | None
-
-    @property
-    def reads(self) -> tuple[int, int]:
-        """What changes whenever a read begins, and when one has brought its answer."""
-        return (self.lease_no, self.done)
-
-
 class Reconciles:
     def __init__(self, connection: AsyncConnection[Any]) -> None:
         self._connection = connection
@@ -97,9 +78,7 @@ class Reconciles:
         None while another run of the account is under way, whatever it compares, or where one
         that is wanted once is done.
         """
-        await self._connection.execute(
-            "select from accounts where name = %s for no key update", [account]
-        )
+        await self._lock([account])
         busy = await self._connection.execute(
             """
             select from reconciles
@@ -112,7 +91,63 @@ class Reconciles:
         )
         if busy.rowcount:
             return None
-        return await self._go_on(account, ask) or await self._begin(account, ask)
+        run = await self._go_on(account, ask)
+        if run is None:
+            await self._insert([account], ask, by=None)
+            run = await self._go_on(account, ask)
+        return run
+
+    async def ask(self, accounts: Sequence[str], ask: Ask, *, by: str) -> list[int]:
+        """Have workers work off a run of each of these accounts; return the runs' ids, by account.
+
+        by is who asks. Raises Conflict, with nothing asked for, where an account has a run already
+        that workers were asked for and have not finished. The accounts' rows must be there.
+        """
+        await self._lock(accounts)
+        cursor = await self._connection.execute(
+            """
+            select account, id from reconciles
+             where account = any(%b) and asked_by is not null
+               and finished_at is null and started_at > now() - %s
+             order by account limit 1
+            """,
+            [list(accounts), GONE_ON_WITH],
+        )
+        if (unfinished := await cursor.fetchone()) is not None:
+            raise Conflict(
+                f"{unfinished[0]}: reconcile {unfinished[1]} was asked for and is not finished;"
+                " wait for its end",
+                code="reconcile_unfinished",
+            )
+        return await self._insert(accounts, ask, by=by)
+
+    async def left_to_workers(self, accounts: Sequence[str]) -> list[tuple[str, Ask]]:
+        """Return the accounts, and what workers were asked for there and nobody has in hand.
+
+        The oldest first. Left out are accounts with another run under way.
+        """
+        cursor = await self._connection.execute(
+            """
+            select account, asked, since, until, dry_run from reconciles as mine
+             where account = any(%b) and asked_by is not null
+               and finished_at is null and started_at > now() - %s
+               and not exists (select from reconciles as other
+                                where other.account = mine.account
+                                  and other.finished_at is null and other.leased_until > now())
+             order by id
+            """,
+            [list(accounts), GONE_ON_WITH],
+        )
+        return [
+            (account, Ask(name, since, until, dry_run, once=True))
+            for account, name, since, until, dry_run in await cursor.fetchall()
+        ]
+
+    async def _lock(self, accounts: Sequence[str]) -> None:
+        await self._connection.execute(
+            "select from accounts where name = any(%b) order by name for no key update",
+            [list(accounts)],
+        )
 
     async def wanting(self, accounts: Sequence[str], ask: Ask, *, may_begin: bool) -> list[str]:
         """Return the accounts whose run of that name is nobody's now and not finished.
@@ -148,25 +183,24 @@ class Reconciles:
             )
             return await cursor.fetchone()
 
-    async def _begin(self, account: str, ask: Ask) -> Run | None:
-        async with self._connection.cursor(row_factory=class_row(Run)) as cursor:
-            await cursor.execute(
-                f"""
-                insert into reconciles
-                       (account, asked, dry_run, since, until, lease_no, leased_until, expected)
-                select %(account)s, %(asked)s, %(dry_run)s, %(since)s, %(until)s, 1,
-                       now() + make_interval(secs => %(lease)s),
-                       (select count(*) from requests
-                         where account = %(account)s
-                           and updated_at >= %(since)s and first_seen_at < %(until)s)
-                returning {_COLUMNS}
-                """,  # noqa: S608 - a constant list of columns
-                {
-                    "account": account, "asked": ask.name, "dry_run": ask.dry_run,
-                    "since": ask.since, "until": ask.until, "lease": LEASE_SECONDS,
-                },
-            )  # fmt: skip
-            return await cursor.fetchone()
+    async def _insert(self, accounts: Sequence[str], ask: Ask, *, by: str | None) -> list[int]:
+        """Make a run of each account that nobody has in hand yet; return their ids, by account."""
+        cursor = await self._connection.execute(
+            """
+            insert into reconciles (account, asked, asked_by, dry_run, since, until, expected)
+            select name, %(asked)s, %(by)s, %(dry_run)s, %(since)s, %(until)s,
+                   (select count(*) from requests
+                     where account = name
+                       and updated_at >= %(since)s and first_seen_at < %(until)s)
+              from unnest(%(accounts)b::text[]) as chosen (name) order by name
+            returning id
+            """,
+            {
+                "accounts": list(accounts), "asked": ask.name, "by": by, "dry_run": ask.dry_run,
+                "since": ask.since, "until": ask.until,
+            },
+        )  # fmt: skip
+        return [int(run_id) for (run_id,) in await cursor.fetchall()]
 
     async def renew(self, run: Run) -> None:
         """Keep others out for another while."""
@@ -232,25 +266,6 @@ class Reconciles:
         )
         known = {Key(account, Kind(kind), name) for account, kind, name in await cursor.fetchall()}
         return [key for key in keys if key not in known]
-
-    async def standings(self, keys: Sequence[Key]) -> dict[Key, Standing]:
-        """Return how the rows of what is due stand, of those keys that have one.
-
-        A read that a webhook caused and that found nothing new is pending until it was repeated.
-        """
-        cursor = await self._connection.execute(
-            """
-            select account, kind, provider_id, lease_no, wanted, done,
-                   wanted > done or leased_until > now() or observed_by <> 'poll', errors, parked
-              from due join unnest(%b::text[], %b::text[], %b::text[])
-                            as k (account, kind, provider_id) using (account, kind, provider_id)
-            """,
-            _columns(keys),
-        )
-        return {
-            Key(account, Kind(kind), name): Standing(*standing)
-            for account, kind, name, *standing in await cursor.fetchall()
-        }
 
 
 def _columns(keys: Sequence[Key]) -> list[list[str]]:

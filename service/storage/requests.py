@@ -12,6 +12,7 @@ from service.domain.request import (
     Facts,
     Key,
     Kind,
+    LinkedBy,
     Listing,
     PaymentRequest,
     Related,
@@ -23,6 +24,7 @@ _SAVED = (
     ("direction", "text"),
     ("registered", "boolean"),
     ("order_id", "text"),
+    ("linked_by", "text"),
     ("reference", "text"),
     ("status", "text"),
     ("provider_status", "text"),
@@ -39,6 +41,7 @@ _SAVED = (
     ("sequence", "bigint"),
     ("parked", "text"),
     ("attention", "text"),
+    ("raised_by", "text"),
     ("chain", "bytea"),
     ("occurred_at", "timestamptz"),
     ("listed_id", "text"),
@@ -95,6 +98,13 @@ class RequestsTable:
         """Lock the rows of keys in key order, the one lock order everywhere, and return them."""
         return await self._select(keys, "for update of r")
 
+    async def lock_by_id(self, request_id: str) -> PaymentRequest | None:
+        """Lock one request, by our id; in no transaction that locks others."""
+        async with self._connection.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute("select * from requests where id = %s for update", [request_id])
+            row = await cursor.fetchone()
+        return request_of(row) if row else None
+
     async def find(self, keys: Iterable[Key]) -> dict[Key, PaymentRequest]:
         """Return the rows of keys without locking them."""
         return await self._select(keys, "")
@@ -128,6 +138,7 @@ class RequestsTable:
         values = {name: [row[name] for row in rows] for name in names}
         values["ids"] = [request.id for request in requests]
         values["attention"] = [",".join(sorted(request.attention)) for request in requests]
+        values["raised_by"] = [",".join(sorted(request.raised_by)) for request in requests]
         await self._connection.execute(_SAVE, values)
 
     async def relate(self, related: Iterable[tuple[PaymentRequest, Related]]) -> set[Key]:
@@ -152,6 +163,15 @@ class RequestsTable:
             [list(column) for column in zip(*rows, strict=True)],
         )
         return {Key(account, Kind(kind), name) for account, kind, name in await cursor.fetchall()}
+
+    async def naming(self, reference: str, *, accounts: Iterable[str]) -> list[Key]:
+        """Return the requests at accounts that have this reference, without locking them."""
+        cursor = await self._connection.execute(
+            "select account, kind, provider_id from requests"
+            " where reference = %s and account = any(%b)",
+            [reference, sorted(accounts)],
+        )
+        return [Key(account, Kind(kind), name) for account, kind, name in await cursor.fetchall()]
 
     async def registered_amounts(self, keys: Iterable[Key]) -> dict[Key, Money]:
         """Return what the ERP registered for orders that these requests are alone in."""
@@ -232,9 +252,11 @@ def request_of(row: DictRow) -> PaymentRequest:
         sequence=row["sequence"],
         reference=row["reference"],
         order_id=row["order_id"],
+        linked_by=LinkedBy(row["linked_by"]) if row["linked_by"] else None,
         registered=row["registered"],
         parked=row["parked"],
         attention=frozenset(row["attention"]),
+        raised_by=frozenset(row["raised_by"]),
         occurred_at=row["occurred_at"],
         listing=Listing(row["listed_id"], row["list_mark"]) if listed else None,
         chain=row["chain"],
@@ -247,6 +269,7 @@ def _row_of(request: PaymentRequest) -> dict[str, object]:
         "direction": str(request.direction),
         "registered": request.registered,
         "order_id": request.order_id,
+        "linked_by": request.linked_by,
         "reference": request.reference,
         "status": str(facts.status) if facts else None,
         "provider_status": facts.provider_status if facts else None,
@@ -263,6 +286,7 @@ def _row_of(request: PaymentRequest) -> dict[str, object]:
         "sequence": request.sequence,
         "parked": request.parked,
         "attention": None,
+        "raised_by": None,
         "chain": request.chain,
         "occurred_at": request.occurred_at,
         "listed_id": request.listing.provider_id if request.listing else None,
@@ -270,12 +294,13 @@ def _row_of(request: PaymentRequest) -> dict[str, object]:
     }
 
 
-# Attention travels as one comma-separated text per row, because PostgreSQL's unnest flattens
-# arrays of arrays; codes never hold a comma.
+# Attention and what raised it travel as one comma-separated text per row, because PostgreSQL's
+# unnest flattens arrays of arrays; neither ever holds a comma.
+_LISTS = ("attention", "raised_by")
 _SAVE = f"""
 update requests as r
-   set {", ".join(f"{name} = s.{name}" for name, _ in _SAVED if name != "attention")},
-       attention = string_to_array(s.attention, ','),
+   set {", ".join(f"{name} = s.{name}" for name, _ in _SAVED if name not in _LISTS)},
+       {", ".join(f"{name} = string_to_array(s.{name}, ',')" for name in _LISTS)},
        observed_at = case when s.lease_no > r.lease_no then now() else r.observed_at end,
        updated_at = case when (s.sequence, s.parked, s.order_id, s.reference, s.provider_status,
                                s.final, s.reason, s.amount,

@@ -1,7 +1,7 @@
 """One transaction and the tables it may touch.
 
-Lock order, everywhere: requests by key, then orders by reference, then due rows, last and
-briefly. Isolation is READ COMMITTED.
+Lock order, everywhere: what a stripped reference means (`OrdersTable.agree_on`), then requests by
+key, then orders by reference, then due rows, last and briefly. Isolation is READ COMMITTED.
 """
 
 from collections.abc import AsyncIterator
@@ -14,6 +14,7 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 
 from service.errors import Unavailable
 from service.storage.database import Pool
+from service.storage.decisions import Decisions
 from service.storage.due import DueTable
 from service.storage.history import History
 from service.storage.notifications import Outbox
@@ -32,6 +33,7 @@ class Work:
         self.due = DueTable(connection)
         self.requests = RequestsTable(connection)
         self.orders = OrdersTable(connection)
+        self.decisions = Decisions(connection)
         self.history = History(connection)
         self.outbox = Outbox(connection)
 

@@ -16,7 +16,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.errors import Refused, Unauthenticated, Unavailable
 from service.runtime import Runtime
 from service.web import health, openapi
-from service.web.api import accounts, changes, deliveries, endpoints, events, orders, requests
+from service.web.api import (
+    accounts,
+    changes,
+    deliveries,
+    endpoints,
+    events,
+    orders,
+    reconciles,
+    requests,
+)
 from service.web.problems import Problem, problem_of, problem_response
 from service.web.webhooks import webhook_routes
 
@@ -29,6 +38,7 @@ API_ROUTES = [
     *events.ROUTES,
     *deliveries.ROUTES,
     *accounts.ROUTES,
+    *reconciles.ROUTES,
     *endpoints.ROUTES,
 ]
 

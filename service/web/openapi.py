@@ -16,6 +16,7 @@ from service.domain.order import OrderStatus
 from service.domain.request import Kind
 from service.domain.status import Status
 from service.storage.views.deliveries import STATES
+from service.storage.views.reconciles import STATES as RECONCILE_STATES
 from service.web.api.changes import WAIT_SECONDS_MAX
 from service.web.api.query import LIMIT_DEFAULT, LIMIT_MAX
 from service.web.api.requests import SYNC_WAIT_SECONDS
@@ -32,6 +33,7 @@ LIMIT: Final[Schema] = {
 }
 FILTER: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 200}
 IDEMPOTENCY_KEY: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 255}
+IF_MATCH: Final[Schema] = TEXT | {"description": "The ETag that was read, or *."}
 PAGE: Final[dict[str, Schema]] = {"limit": LIMIT, "cursor": TEXT}
 PAST: Final[dict[str, Schema]] = {"at": TIME, "as_of": TIME}
 
@@ -46,6 +48,13 @@ REFUSALS_OF_POST: Final = {
     "413": "More than 256 KiB",
     "415": "Not JSON, or encoded",
     "422": "This Idempotency-Key was used for another call",
+}
+REFUSALS_OF_PATCH: Final = {
+    "409": "Nobody registered the order, or there is money on it in the currency that it has",
+    "412": "If-Match names an older version: read the order again",
+    "413": REFUSALS_OF_POST["413"],
+    "415": REFUSALS_OF_POST["415"],
+    "428": "Without If-Match",
 }
 NOT_FOUND: Final = {"404": "No such thing"}
 GONE: Final = {"410": "The cursor is older than what is kept; detail says how to start again"}
@@ -115,12 +124,13 @@ def _post(
     body: str = "",
     query: dict[str, Schema] | None = None,
     in_path: str = "",
+    headers: dict[str, Schema] | None = None,
 ) -> Schema:
     refusals = REFUSALS | REFUSALS_OF_POST | (NOT_FOUND if in_path else {})
     parameters = [
         *_in_path(in_path),
         *_parameters("query", query or {}),
-        *_parameters("header", {"Idempotency-Key": IDEMPOTENCY_KEY}),
+        *_parameters("header", {"Idempotency-Key": IDEMPOTENCY_KEY, **(headers or {})}),
     ]
     operation: Schema = {
         "summary": summary,
@@ -133,6 +143,20 @@ def _post(
     if body:
         operation["requestBody"] = {"required": True, "content": {JSON: {"schema": ref(body)}}}
     return operation
+
+
+def _patch_of_order() -> Schema:
+    """Return the PATCH of an order: it names the version that the caller has read."""
+    if_match = _parameters("header", {"If-Match": IF_MATCH})
+    return {
+        "summary": "Change what is expected of it: a credit note, a withdrawal, other metadata",
+        "parameters": [*_in_path("reference"), *(one | {"required": True} for one in if_match)],
+        "requestBody": {"required": True, "content": {JSON: {"schema": ref("OrderAmendment")}}},
+        "responses": {
+            "200": _answer("As it is now; nothing is told where nothing changed", ref("Order")),
+            **_problems(REFUSALS | NOT_FOUND | REFUSALS_OF_PATCH),
+        },
+    }
 
 
 def _open(summary: str, content: str, schema: Schema, *, refusals: dict[str, str]) -> Schema:
@@ -219,7 +243,18 @@ _PATHS: Final[dict[str, Schema]] = {
         ),
     },
     "/v1/orders/{reference}": {
-        "get": _get("One order", ref("Order"), {}, in_path="reference"),
+        "get": _get("One order; its version is the ETag", ref("Order"), {}, in_path="reference"),
+        "patch": _patch_of_order(),
+    },
+    "/v1/orders/{reference}/acknowledge": {
+        "post": _post(
+            "A person has seen to what an attention code asks for (operator)",
+            {"200": "Without the code, until something new raises it"},
+            "Order",
+            body="Acknowledgement",
+            in_path="reference",
+            headers={"If-Match": IF_MATCH},
+        )
     },
     "/v1/requests": {
         "get": _list(
@@ -251,6 +286,24 @@ _PATHS: Final[dict[str, Schema]] = {
             {"200": "As it is now", "202": "As it was; the read goes on"},
             "Request",
             query={"wait": _wait(SYNC_WAIT_SECONDS, SYNC_WAIT_SECONDS)},
+            in_path="id",
+        )
+    },
+    "/v1/requests/{id}/acknowledge": {
+        "post": _post(
+            "A person has seen to what an attention code asks for (operator)",
+            {"200": "Without the code, until something new raises it"},
+            "Request",
+            body="Acknowledgement",
+            in_path="id",
+        )
+    },
+    "/v1/requests/{id}/link": {
+        "post": _post(
+            "Put it under another order, where it stays (operator)",
+            {"200": "Under that order; both are added up again"},
+            "Request",
+            body="Link",
             in_path="id",
         )
     },
@@ -295,6 +348,24 @@ _PATHS: Final[dict[str, Schema]] = {
     "/v1/accounts": {"get": _list("Health of the accounts", "Account", {})},
     "/v1/endpoints": {"get": _list("Health of the endpoints", "Endpoint", {})},
     "/v1/coverage": {"get": _list("What was looked through", "Coverage", {})},
+    "/v1/reconcile": {
+        "post": _post(
+            "Have accounts compared with their providers, and what drifted repaired",
+            {"202": "The runs, which workers work off"},
+            "Reconciles",
+            body="NewReconcile",
+        )
+    },
+    "/v1/reconciles": {
+        "get": _list(
+            "Runs of reconcile, whoever began them; newest first",
+            "Reconcile",
+            {"account": FILTER, "state": one_of(RECONCILE_STATES), **PAGE},
+        )
+    },
+    "/v1/reconciles/{id}": {
+        "get": _get("How far a run is and what it found", ref("Reconcile"), {}, in_path="id"),
+    },
 }
 
 ROUTES: Final = [Route("/openapi.json", openapi)]

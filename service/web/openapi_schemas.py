@@ -6,12 +6,14 @@ Source: CONTRACT.md, sections 5 and 6.
 from collections.abc import Iterable
 from typing import Any, Final
 
+from service.domain.drift import DriftClass
 from service.domain.event import EventVerdict
 from service.domain.money import EXPONENTS
 from service.domain.order import OrderStatus
-from service.domain.request import Direction, Kind, ObservedBy
+from service.domain.request import Direction, Kind, LinkedBy, ObservedBy
 from service.domain.status import Status
 from service.storage.views.deliveries import STATES
+from service.storage.views.reconciles import STATES as RECONCILE_STATES
 
 Schema = dict[str, Any]
 
@@ -57,6 +59,7 @@ YES_OR_NO: Final[Schema] = {"type": "boolean"}
 TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 SHA256: Final[Schema] = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 REFERENCE: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 200}
+REASON: Final[Schema] = REFERENCE
 PROVIDER_ID: Final[Schema] = REFERENCE
 ANYTHING: Final[Schema] = {"type": "object", "additionalProperties": True}
 
@@ -78,6 +81,13 @@ BRIEF: Final[Schema] = {
 
 COUNTED_BY: Final[Schema] = thing({str(observed_by): COUNT for observed_by in ObservedBy})
 
+_ENTRIES: Final = (
+    *("event", "observation", "transition", "notification", "attempt"),
+    *("acknowledgement", "link"),
+)
+
+_EXPECTED: Final[Schema] = thing({"amount": ref("Money"), "withdrawn": YES_OR_NO})
+
 _OBJECTS: Final[dict[str, Schema]] = {
     "Money": thing(
         {
@@ -97,12 +107,14 @@ _OBJECTS: Final[dict[str, Schema]] = {
             "registered": YES_OR_NO,
             "reference": nullable(TEXT),
             "order_id": nullable(TEXT),
+            "linked_by": nullable(one_of(LinkedBy)),
             "provider_status": nullable(TEXT),
             "reason": nullable(TEXT),
             "part_of": nullable(TEXT),
             "sequence": COUNT,
             "parked": nullable(TEXT),
             "attention": array(TEXT),
+            "decisions": array(ref("Decision")),
             "first_seen_at": TIME,
             "occurred_at": nullable(TIME),
             "observed_at": nullable(TIME),
@@ -123,6 +135,7 @@ _OBJECTS: Final[dict[str, Schema]] = {
             "sequence": COUNT,
             "attention": array(TEXT),
             "requests": array(ref("RequestInBrief")),
+            "decisions": array(ref("Decision")),
             "metadata": ANYTHING,
             "created_at": TIME,
             "updated_at": TIME,
@@ -131,13 +144,30 @@ _OBJECTS: Final[dict[str, Schema]] = {
     "TimelineEntry": thing(
         {
             "at": TIME,
-            "what": one_of(["event", "observation", "transition", "notification", "attempt"]),
+            "what": one_of(_ENTRIES),
         },
         {
             "body_sha256": SHA256,
             "answer_sha256": nullable(SHA256),
             "hash": SHA256,
             "sequence": COUNT,
+        },
+    ),
+    "Decision": thing(
+        {
+            "at": TIME,
+            "what": one_of(["acknowledgement", "link", "amendment"]),
+            "who": TEXT,
+            "reason": nullable(TEXT),
+        },
+        {
+            "code": TEXT,
+            "request_id": TEXT,
+            "from": nullable(TEXT),
+            "to": TEXT,
+            "changed": array(one_of(["amount", "withdrawn", "metadata"])),
+            "before": _EXPECTED,
+            "after": _EXPECTED,
         },
     ),
     "Event": thing(
@@ -240,27 +270,65 @@ _OBJECTS: Final[dict[str, Schema]] = {
     ),
 }
 
+_AMOUNT: Final[Schema] = given(
+    {
+        "currency": one_of(EXPONENTS),
+        "minor": {"type": "integer", "minimum": 1, "maximum": 10**15},
+    }
+)
+_RECONCILES: Final[dict[str, Schema]] = {
+    "Reconcile": thing(
+        {
+            "id": TEXT,
+            "account": TEXT,
+            "state": one_of(RECONCILE_STATES),
+            "dry_run": YES_OR_NO,
+            "asked_by": nullable(TEXT),
+            "from": TIME,
+            "to": TIME,
+            "compared": COUNT,
+            "expected": COUNT,
+            "unread": COUNT,
+            "drift": thing({str(each): COUNT for each in DriftClass}),
+            "started_at": TIME,
+            "finished_at": nullable(TIME),
+        }
+    ),
+    "Reconciles": thing({"data": array(ref("Reconcile")), "next": nullable(TEXT)}),
+}
+
 _GIVEN: Final[dict[str, Schema]] = {
     "RequestKey": given({"account": TEXT, "kind": one_of(Kind), "provider_id": PROVIDER_ID}),
     "NewRequest": given(
         {"account": TEXT, "kind": one_of(Kind), "provider_id": PROVIDER_ID},
         {"reference": nullable(REFERENCE)},
     ),
-    "NewOrder": given(
+    "NewReconcile": given(
         {
-            "reference": REFERENCE,
-            "amount": given(
-                {
-                    "currency": one_of(EXPONENTS),
-                    "minor": {"type": "integer", "minimum": 1, "maximum": 10**15},
-                }
-            ),
+            "since": {"type": "string", "minLength": 1, "maxLength": 40, "examples": ["7d"]},
+            "dry_run": YES_OR_NO,
         },
+        {"account": nullable(TEXT)},
+    ),
+    "NewOrder": given(
+        {"reference": REFERENCE, "amount": _AMOUNT},
         {
             "requests": array(ref("RequestKey")) | {"maxItems": 100, "uniqueItems": True},
             "metadata": ANYTHING | {"description": "At most 16 KiB of JSON."},
         },
     ),
+    "OrderAmendment": given(
+        {},
+        {
+            "amount": _AMOUNT
+            | {"description": "In the same currency once there is money. For nothing: withdrawn."},
+            "withdrawn": YES_OR_NO | {"description": "Nothing of it is expected any more."},
+            "metadata": ANYTHING | {"description": "Replaces all of it; at most 16 KiB of JSON."},
+        },
+    )
+    | {"minProperties": 1},
+    "Acknowledgement": given({"code": TEXT, "reason": REASON}),
+    "Link": given({"reference": REFERENCE}, {"reason": nullable(REASON)}),
 }
 
 _NOTIFICATIONS: Final[dict[str, Schema]] = {
@@ -301,6 +369,7 @@ _NOTIFICATIONS: Final[dict[str, Schema]] = {
             "previous_status": nullable(one_of(OrderStatus)),
             **AMOUNTS,
             "rule": TEXT,
+            "withdrawn": YES_OR_NO,
             "requests": array(
                 thing(
                     {
@@ -316,4 +385,4 @@ _NOTIFICATIONS: Final[dict[str, Schema]] = {
     ),
 }
 
-SCHEMAS: Final[dict[str, Schema]] = {**_OBJECTS, **_GIVEN, **_NOTIFICATIONS}
+SCHEMAS: Final[dict[str, Schema]] = {**_OBJECTS, **_RECONCILES, **_GIVEN, **_NOTIFICATIONS}

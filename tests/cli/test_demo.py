@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,17 @@ def start_demo(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+@contextmanager
+def demo_in(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a demo, which has ended after the block, whatever happened in it."""
+    demo = start_demo(folder, *arguments)
+    try:
+        yield demo
+    finally:
+        demo.terminate()
+        demo.communicate()
 
 
 def until(met: Callable[[], bool]) -> None:
@@ -135,9 +147,8 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subpr
 
 
 def test_a_demo_ends_well_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    demo = start_demo(tmp_path, "--orders", "40", "--json")
-
-    report, said = demo.communicate(timeout=SECONDS_MAX)
+    with demo_in(tmp_path, "--orders", "40", "--json") as demo:
+        report, said = demo.communicate(timeout=SECONDS_MAX)
 
     shown = json.loads(report)
     assert (demo.returncode, shown["ok"]) == (0, True), said
@@ -160,18 +171,18 @@ def test_each_planted_defect_is_found(broken: dict[str, subprocess.Popen[str]], 
 
 
 def test_a_demo_that_stays_can_be_asked_until_ctrl_c(tmp_path: Path) -> None:
-    demo = start_demo(tmp_path, "--orders", "1", "--stay")
-    assert demo.stderr is not None
-    shown = {}
-    while "Ctrl-C" not in (line := demo.stderr.readline()):
-        assert line, "it ended too early"
-        shown[line[:10].strip()] = line[10:].strip()
+    with demo_in(tmp_path, "--orders", "1", "--stay") as demo:
+        assert demo.stderr is not None
+        shown = {}
+        while "Ctrl-C" not in (line := demo.stderr.readline()):
+            assert line, "it ended too early"
+            shown[line[:10].strip()] = line[10:].strip()
 
-    login = {"authorization": f"Bearer {shown['API key']}"}
-    answer = httpx.get(shown["API"], headers=login, trust_env=False)
-    pids = pids_of(tmp_path)
-    demo.send_signal(signal.SIGINT)
-    demo.communicate(timeout=SECONDS_MAX)
+        login = {"authorization": f"Bearer {shown['API key']}"}
+        answer = httpx.get(shown["API"], headers=login, trust_env=False)
+        pids = pids_of(tmp_path)
+        demo.send_signal(signal.SIGINT)
+        demo.communicate(timeout=SECONDS_MAX)
 
     assert answer.json()["data"][0]["reference"] == "INV-00001"
     assert demo.returncode == 0
@@ -179,11 +190,11 @@ def test_a_demo_that_stays_can_be_asked_until_ctrl_c(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
-    demo = start_demo(tmp_path, "--orders", "2000")
-    pids = pids_of(tmp_path)
+    with demo_in(tmp_path, "--orders", "2000") as demo:
+        pids = pids_of(tmp_path)
 
-    demo.send_signal(signal.SIGINT)
-    demo.communicate(timeout=SECONDS_MAX)
+        demo.send_signal(signal.SIGINT)
+        demo.communicate(timeout=SECONDS_MAX)
 
     assert demo.returncode == 130
     assert are_gone(pids)
@@ -191,12 +202,12 @@ def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_a_process_that_dies_ends_the_demo_at_once(tmp_path: Path) -> None:
-    demo = start_demo(tmp_path, "--orders", "2000")
-    pids = pids_of(tmp_path)
-    sandbox = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()[0]
+    with demo_in(tmp_path, "--orders", "2000") as demo:
+        pids = pids_of(tmp_path)
+        sandbox = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()[0]
 
-    os.kill(int(sandbox), signal.SIGKILL)
-    _, said = demo.communicate(timeout=SECONDS_MAX)
+        os.kill(int(sandbox), signal.SIGKILL)
+        _, said = demo.communicate(timeout=SECONDS_MAX)
 
     assert demo.returncode == 4
     assert "sandbox ended with -9" in said

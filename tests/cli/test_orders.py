@@ -6,10 +6,12 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+from psycopg.types.json import Jsonb
+
 from service.storage.database import Pool
 from service.storage.views.orders import find_order
 from tests.cli.command import settled
-from tests.storage.rows import AT, insert_order, insert_request
+from tests.storage.rows import AT, insert, insert_order, insert_request
 
 
 async def test_a_shown_order_is_the_object_of_the_api(configured: Path, pool: Pool) -> None:
@@ -33,6 +35,34 @@ async def test_a_person_reads_amounts_and_the_requests_of_an_order(
     assert "amount      40.00 EUR" in lines
     assert lines[-1].split() == [
         *("prq_a", "ginger-nl", "a", "paid", "41.00", "EUR", "0.00", "EUR", "yes")
+    ]
+
+
+async def test_a_person_reads_who_decided_what_of_an_order(configured: Path, pool: Pool) -> None:
+    order_id = await insert_order(pool, "INV-1", status="closed", withdrawn=True)
+    amounts = ({"currency": "EUR", "decimal": "40.00"}, {"currency": "EUR", "decimal": "30.00"})
+    before, after = ({"amount": amount, "withdrawn": False} for amount in amounts)
+    for number, (what, reason, detail) in enumerate(
+        [
+            ("amendment", None, {"changed": ["amount"], "before": before, "after": after}),
+            ("acknowledgement", "given back", {"code": "overpaid"}),
+            ("link", None, {"request_id": "prq_a", "from": None, "to": "INV-1"}),
+        ]
+    ):
+        await insert(
+            pool, "decisions", id=f"dec_{number}", subject="order", subject_id=order_id, what=what,
+            detail=Jsonb(detail), who="api:ops", reason=reason, at=AT + timedelta(seconds=number),
+        )  # fmt: skip
+
+    lines = settled("orders", "show", "INV-1", folder=configured).stdout.splitlines()
+
+    assert [line.split() for line in lines[-3:]] == [
+        text.split()
+        for text in (
+            "2026-11-20T14:31:02.418Z amendment api:ops - amount: 40.00 EUR -> 30.00 EUR",
+            "2026-11-20T14:31:03.418Z acknowledgement api:ops given back overpaid",
+            "2026-11-20T14:31:04.418Z link api:ops - prq_a: - -> INV-1",
+        )
     ]
 
 

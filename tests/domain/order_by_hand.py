@@ -30,7 +30,13 @@ class Expected:
     attention: frozenset[str]
 
 
-def by_hand(requests: Sequence[Sibling], amount: int | None, currency: str | None) -> Expected:
+def by_hand(
+    requests: Sequence[Sibling],
+    amount: int | None,
+    currency: str | None,
+    *,
+    withdrawn: bool = False,
+) -> Expected:
     """Add up and decide, the slow way."""
     incoming = [one for one in requests if one.direction is Direction.IN]
     unread = [one for one in incoming if one.facts is None]
@@ -47,10 +53,10 @@ def by_hand(requests: Sequence[Sibling], amount: int | None, currency: str | Non
     return Expected(
         rules=(*conflicts(foreign, unsound),)
         if foreign or unsound
-        else tuple(rules_by_hand(counted, bool(unread), amount, (r, n, t, k))),
+        else tuple(rules_by_hand(counted, bool(unread), amount, (r, n, t, k), withdrawn=withdrawn)),
         sums=(r, b, t, k),
         currency=currency,
-        attention=attention_by_hand(counted, bool(unread), amount, n, foreign),
+        attention=attention_by_hand(counted, bool(unread), amount, n, foreign, withdrawn=withdrawn),
     )
 
 
@@ -76,6 +82,8 @@ def rules_by_hand(
     unread: bool,
     amount: int | None,
     sums: tuple[int, int, int, int],
+    *,
+    withdrawn: bool,
 ) -> Iterator[tuple[str, str]]:
     """Every rule that fits numbers which agree; A, R, N, T and K as on the page."""
     r, n, t, k = sums
@@ -85,12 +93,14 @@ def rules_by_hand(
     if r > 0 and n <= 0 and t == 0:
         yield "refunded", "refunded_given_back"
     if r > 0 and n > 0:
-        if amount is None:
+        if withdrawn:
+            yield "overpaid", "withdrawn_money_kept"
+        elif amount is None:
             yield from known_only_by_discovery(keeping)
         else:
             yield from against_what_is_owed(amount, r, n, t, k)
     if r == 0:
-        yield from without_money(counted, unread)
+        yield from without_money(counted, unread, withdrawn=withdrawn)
 
 
 def known_only_by_discovery(keeping: set[str]) -> Iterator[tuple[str, str]]:
@@ -117,24 +127,38 @@ def against_what_is_owed(a: int, r: int, n: int, t: int, k: int) -> Iterator[tup
         yield "part_paid", "net_below_amount"
 
 
-def without_money(counted: Sequence[Facts], unread: bool) -> Iterator[tuple[str, str]]:
+def without_money(
+    counted: Sequence[Facts], unread: bool, *, withdrawn: bool
+) -> Iterator[tuple[str, str]]:
     under_way = any(one.status.value in UNDER_WAY for one in counted)
     alive = unread or any(not one.final for one in counted)
     nothing = not counted and not unread
     if under_way:
         yield "processing", "no_money_under_way"
-    if not under_way and nothing:
+    if withdrawn and not under_way and alive:
+        yield "unpaid", "withdrawn_still_open"
+    if withdrawn and not under_way and not alive:
+        yield "closed", "withdrawn_nothing_to_come"
+    if not withdrawn and not under_way and nothing:
         yield "unpaid", "no_request"
-    if not under_way and not nothing and alive:
+    if not withdrawn and not under_way and not nothing and alive:
         yield "unpaid", "no_money_still_open"
-    if not under_way and not nothing and not alive:
+    if not withdrawn and not under_way and not nothing and not alive:
         yield "closed", "no_money_all_ended"
 
 
 def attention_by_hand(
-    counted: Sequence[Facts], unread: bool, amount: int | None, n: int, foreign: bool
+    counted: Sequence[Facts],
+    unread: bool,
+    amount: int | None,
+    n: int,
+    foreign: bool,
+    *,
+    withdrawn: bool,
 ) -> frozenset[str]:
     codes = set()
+    if withdrawn:
+        return frozenset(["currency_mismatch"] * foreign + ["overpaid"] * (n > 0))
     if foreign:
         codes.add("currency_mismatch")
     if amount is not None and n > amount:

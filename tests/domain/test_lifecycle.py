@@ -41,6 +41,13 @@ def test_a_payment_moves_an_open_request_to_paid() -> None:
     assert verdict.before == request(Status.OPEN)
 
 
+def test_what_was_received_is_what_the_read_shows_and_never_added_up() -> None:
+    verdict = step(Status.PART_PAID, Status.PAID)
+
+    assert verdict.before.facts == facts(Status.PART_PAID)
+    assert verdict.after.facts == facts(Status.PAID)
+
+
 # Reads that come late
 
 
@@ -49,6 +56,13 @@ def test_a_stale_read_is_stale_whatever_it_says() -> None:
     older = seen(facts(Status.OPEN, currency="USD"), version=6)
 
     assert advance(known, older, lease_no=9) == Stale()
+
+
+@pytest.mark.parametrize("version", [None, 7])
+def test_an_older_lease_is_stale_where_no_version_decides(version: int | None) -> None:
+    known = request(Status.OPEN, version=7, lease_no=5)
+
+    assert advance(known, seen(Status.PAID, version=version), lease_no=4) == Stale()
 
 
 def test_a_newer_read_never_lowers_version_or_lease() -> None:

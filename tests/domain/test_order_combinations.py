@@ -144,12 +144,15 @@ def check(arrivals: Iterable[Sequence[Sibling]]) -> tuple[set[str], int]:
     """
     orders = list(arrivals)
     reached, rolled = set(), 0
-    registered: list[tuple[int | None, str | None]] = [(each, "EUR") for each in owed(orders[0])]
-    for amount, currency in chain(registered, [(None, None), (None, "EUR")]):
-        expected = by_hand(orders[0], amount, currency)
+    registered: list[tuple[int | None, str | None, bool]] = [
+        (each, "EUR", False) for each in owed(orders[0])
+    ]
+    others = [(None, None, False), (None, "EUR", False), (100, "EUR", True)]
+    for amount, currency, withdrawn in chain(registered, others):
+        expected = by_hand(orders[0], amount, currency, withdrawn=withdrawn)
         assert len(expected.rules) == 1, (expected, orders[0], amount)
         for arrival in orders:
-            state = roll_up(amount=amount, currency=currency, requests=arrival)
+            state = roll_up(amount=amount, currency=currency, requests=arrival, withdrawn=withdrawn)
             shown = (state.received, state.refunded, state.taken_back, state.booked)
             assert ((str(state.status), state.rule),) == expected.rules, (arrival, amount)
             assert (shown, state.currency) == (expected.sums, expected.currency), arrival

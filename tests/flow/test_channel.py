@@ -1,7 +1,7 @@
 """An account whose webhooks have stopped is noticed by what polls and sweeps find."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +12,7 @@ from service.domain.channel import Silence
 from service.domain.request import ObservedBy
 from service.flow.channel import watch_channels
 from service.flow.plan import make_plans
+from service.storage.accounts import ensure_accounts, pause_accounts, resume_accounts
 from service.storage.channels import Channels
 from service.storage.unit_of_work import connected
 from service.storage.views.accounts import list_coverage
@@ -169,20 +170,67 @@ async def test_a_webhook_that_is_read_ends_the_silence_at_once(watching: World) 
     assert [e["account"] for e in logs if e["event"] == "account.resumed"] == [ACCOUNT]
 
 
-async def test_a_paused_account_stays_paused_and_is_silent_afterwards(watching: World) -> None:
-    await watching.run("update accounts set state = 'paused', reason = 'unauthorised'")
+async def pause(world: World) -> None:
+    async with connected(world.pool) as connection:
+        await pause_accounts(connection, [ACCOUNT], reason="unauthorised", seconds=None)
+
+
+async def end_pause(world: World) -> None:
+    await world.run("update accounts set paused_until = now()")
+    async with connected(world.pool) as connection:
+        assert await resume_accounts(connection, [ACCOUNT]) == [ACCOUNT]
+
+
+async def restart(world: World) -> None:
+    async with connected(world.pool) as connection:
+        await ensure_accounts(connection, [(ACCOUNT, "ginger")], end_pauses=True)
+
+
+@pytest.mark.parametrize("end", [end_pause, restart])
+async def test_a_silent_account_that_is_paused_is_silent_at_once_when_the_pause_ends(
+    watching: World, end: Callable[[World], Awaitable[None]]
+) -> None:
     await find(watching, range(1, LIMIT + 1))
+    await pause(watching)
     assert await state(watching) == ("paused", "unauthorised")
 
-    await watching.run("update accounts set state = 'ok', reason = null")
-    await watch(watching)
+    await end(watching)
 
     assert await state(watching) == ("silent", "no_webhook_ever")
 
 
+async def test_an_account_that_falls_silent_while_paused_shows_it_when_the_pause_ends(
+    watching: World,
+) -> None:
+    await pause(watching)
+    await watching.run("update accounts set paused_until = now()")
+    await find(watching, range(1, LIMIT))
+    await pause(watching)
+    await watch(replace(watching, parts=replace(watching.parts, silent_changes=LIMIT - 1)))
+    assert await state(watching) == ("paused", "unauthorised")
+
+    await end_pause(watching)
+
+    assert await state(watching) == ("silent", "no_webhook_ever")
+
+
+async def test_a_webhook_that_comes_in_a_pause_ends_the_silence_that_it_hides(
+    watching: World,
+) -> None:
+    await find(watching, range(1, LIMIT + 1))
+    await pause(watching)
+    await hear(watching, 30)
+    await watch(watching)
+    assert await state(watching) == ("paused", "unauthorised")
+
+    await end_pause(watching)
+
+    assert await state(watching) == ("ok", None)
+
+
 async def test_workers_that_judge_at_once_say_it_once(watching: World) -> None:
     await find(watching, range(1, LIMIT + 1))
-    await watching.run("update accounts set state = 'ok', reason = null")
+    await watching.run("update accounts set state = 'ok', reason = null, silence = null")
 
     with capture_logs() as logs:
         await asyncio.gather(*(watch(watching) for _ in range(6)))
@@ -209,9 +257,8 @@ async def test_one_accounts_changes_say_nothing_about_another(watching: World) -
 @pytest.mark.parametrize(
     "meanwhile",
     [
-        "update accounts set state = 'paused', reason = 'unauthorised'",
         "update accounts set heard_at = now()",
-        "update accounts set state = 'silent', reason = 'webhooks_stopped'",
+        "update accounts set (state, reason, silence) = ('silent', 'stopped', 'stopped')",
     ],
 )
 async def test_a_judgement_gives_way_to_what_happened_meanwhile(

@@ -1,6 +1,7 @@
 """What a look comes to: recorded, postponed, parked or passed on, all of it or nothing."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -343,6 +344,7 @@ async def test_unreadable_answers_park_after_a_number_and_a_good_one_unparks(
     request = await world.request(1)
     assert request is not None
     assert (request.parked, set(request.attention)) == ("unreadable_answer", {"unreadable_answer"})
+    assert (await world.due(1))["done"] == 1
 
     world.provider.shows(order(1, minute=2))
     await waits(world, 1, 1)
@@ -778,6 +780,19 @@ async def test_two_siblings_paid_at_the_same_instant_are_always_both_counted(
     ]  # fmt: skip
 
 
+async def test_an_order_tells_what_was_booked_although_its_status_stands(world: World) -> None:
+    await prepare_siblings(world, 1, linked=True)
+    both = [paid_look(1, sibling, received=2000) for sibling in ("a", "b")]
+    await judge(both, world.parts)
+    booked = facts(Status.SETTLED, amount=2000, received=2000, booked=2000)
+
+    await judge([replace(both[0], answer=seen(booked, version=3))], world.parts)
+
+    of_order = [m for m in await world.messages() if m["type"] == "order.paid"]
+    told = [(m["data"]["sequence"], m["data"]["booked"]["minor"]) for m in of_order]
+    assert told == [(1, 0), (2, 2000)]
+
+
 async def test_recorders_of_the_same_hot_requests_never_fail_each_other(world: World) -> None:
     """Four at once, each in its own order, over requests of the same few orders and a part."""
     world.provider.shows(*(order(n, reference=f"INV-{n % 3}") for n in range(1, 9)))
@@ -811,16 +826,21 @@ async def test_parts_of_the_same_unknown_requests_never_fail_each_other(world: W
     assert await world.value("select count(*) from due where wanted = 2") == 150
 
 
+@pytest.mark.parametrize("is_first", [True, False])
 async def test_the_same_reads_recorded_by_four_at_once_move_each_request_once(
-    world: World,
+    world: World, is_first: bool
 ) -> None:
-    world.provider.shows(*(order(n, reference=f"INV-{n % 2}") for n in range(1, 9)))
-    seen_now = await looks_at(world, *range(1, 9))
+    numbers = range(1, 9)
+    if not is_first:
+        world.provider.shows(*(order(n, "order_new", reference=f"INV-{n % 2}") for n in numbers))
+        await world.read(*numbers)
+    world.provider.shows(*(order(n, reference=f"INV-{n % 2}", minute=2) for n in numbers))
+    seen_now = await looks_at(world, *numbers)
 
     await asyncio.gather(
         *(judge(seen_now[:: 1 if turn % 2 else -1], world.parts) for turn in range(4))
     )
 
-    told = [m["data"]["sequence"] for m in await world.messages() if "request_id" in m["data"]]
-    assert told == [1] * 8
+    paid = [m for m in await world.messages() if m["type"] == "payment_request.paid"]
+    assert [m["data"]["sequence"] for m in paid] == [1 if is_first else 2] * 8
     assert await world.value("select sum(received) from orders") == 8 * 4000

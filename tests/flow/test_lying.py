@@ -112,6 +112,7 @@ async def test_a_claim_is_repeated_three_times_and_then_left_to_the_plan(town: T
         await town.next_look()
 
     assert await town.wait_seconds() > 80
+    assert await town.rows("select observed_by, rereads from due") == [("poll", 0)]
     assert len(town.calls) == 4
     assert await town.moves() == ["open"]
 

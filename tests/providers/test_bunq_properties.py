@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.event import Call
@@ -159,7 +159,6 @@ def test_any_answers_to_a_check_come_to_findings_with_remedies(data: st.DataObje
     assert all(isinstance(one, Finding) and (one.ok or one.remedy) for one in found)
 
 
-@settings(deadline=None)  # an installation begins with making a key
 @given(st.data())
 def test_any_answer_to_a_step_of_the_handshake_is_kept_only_if_it_can_be_used(
     data: st.DataObject,

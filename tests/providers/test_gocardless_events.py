@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,14 @@ def test_a_signature_is_the_lower_case_hex_hmac_of_the_raw_bytes(vector: dict[st
     else:
         with pytest.raises(Malformed):
             adapter.verify(call)
+
+
+def test_bytes_that_only_mean_what_was_signed_are_refused() -> None:
+    genuine = signed(b'{"events":[]}')
+
+    assert gocardless().verify(genuine) == []
+    with pytest.raises(BadSignature):
+        gocardless().verify(replace(genuine, body=b'{"events": []}'))
 
 
 @pytest.mark.parametrize(("secret", "accepted"), [("new", True), ("old", True), ("odd", False)])

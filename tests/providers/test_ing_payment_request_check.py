@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.request import Kind, Observation, Unmapped
@@ -186,7 +186,6 @@ BODIES = (
 ERRORS = st.sampled_from([None, FORBIDDEN, REFUSED, Unreadable("http_400"), Unavailable("x")])
 
 
-@settings(deadline=None)  # a key is read and used in each example
 @given(st.lists(BODIES | ERRORS, min_size=3, max_size=3), st.booleans())
 def test_any_answers_to_a_check_end_in_findings_or_an_error_of_ours(
     given_answers: list[bytes | SettledError | None], signs: bool

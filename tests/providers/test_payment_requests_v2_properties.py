@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.request import Facts, NotOurs, Observation, Unmapped
@@ -100,7 +100,6 @@ def facts_and_mark(body: Mapping[str, Any], known: Facts | None) -> tuple[Facts,
     return answer.facts, answer.listing.mark
 
 
-@settings(deadline=None)  # each example is a dozen reads
 @given(TRANSFERS, TRANSFERS, TRANSFERS)
 def test_an_order_with_the_same_mark_comes_to_the_same_facts(
     before: list[dict[str, Any]], now: list[dict[str, Any]], edits: list[dict[str, Any]]

@@ -10,6 +10,10 @@ import pytest
 from tests.sandbox.ing_worlds import Clock, log_in, open_bank, play, sample
 
 
+def days_ahead(days: int) -> str:
+    return (datetime.now(UTC) + timedelta(days=days)).isoformat()
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -28,8 +32,8 @@ async def client(clock: Clock) -> AsyncIterator[httpx.AsyncClient]:
         ("purchaseId", "A" * 36),
         ("description", "Invoice 1/2"),
         ("validUntil", "2024-06-18T23:59:59"),
-        ("validUntil", (datetime.now(UTC) + timedelta(days=36)).isoformat()),
-        ("validUntil", (datetime.now(UTC) - timedelta(days=1)).isoformat()),
+        pytest.param("validUntil", days_ahead(36), id="validUntil-too-late"),
+        pytest.param("validUntil", days_ahead(-1), id="validUntil-over"),
         ("fixedAmount", {"value": 100.5, "currency": "EUR"}),
         ("fixedAmount", {"value": 0, "currency": "EUR"}),
         ("fixedAmount", {"value": 1, "currency": "USD"}),

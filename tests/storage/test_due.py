@@ -85,6 +85,17 @@ async def test_a_leased_row_is_not_claimed_and_a_trigger_leaves_its_lease_alone(
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("urgency", [0, 1, 2])
+async def test_a_leased_row_stays_with_its_holder_whatever_its_urgency(
+    due: Due, urgency: int
+) -> None:
+    await due.trigger("a")
+    await due.run(f"update due set urgency = {urgency}")
+    await due.claim()
+
+    assert await due.claim() == []
+
+
 async def test_a_lease_that_ended_is_taken_over_under_the_next_number(due: Due) -> None:
     await due.trigger("a")
     (first,) = await due.claim()

@@ -90,6 +90,18 @@ async def test_an_event_is_stored_with_its_bytes_and_its_request_made_due(
     assert due == [(1, 0, False, 2, "webhook")]
 
 
+async def test_a_call_is_answered_only_after_its_commit(writer: EventWriter, pool: Pool) -> None:
+    await writer.store("gc", call(), [event("hot")])
+    async with pool.connection() as connection, connection.transaction():
+        await connection.execute("select from due for update")
+        answer = asyncio.ensure_future(writer.store("gc", call(), [event("hot")]))
+        await until(lambda: is_blocked(pool))
+        assert not answer.done()
+
+    await answer
+    assert await wanted(pool, "hot") == 2
+
+
 async def test_the_same_bytes_twice_are_two_triggers(writer: EventWriter, pool: Pool) -> None:
     await writer.store("ginger-nl", call(), [event()])
     await writer.store("ginger-nl", call(), [event()])
@@ -314,6 +326,18 @@ async def test_more_than_the_buffer_holds_is_refused_at_once(
             await writer.store("gc", megabyte, [event()])
 
     assert await asyncio.gather(*blocked) == [None] * len(blocked)
+
+
+async def test_what_is_stored_makes_room_for_the_next_call(
+    writer: EventWriter, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_writer, "ROWS_HELD_MAX", 1)
+    monkeypatch.setattr(event_writer, "BYTES_HELD_MAX", 2)
+
+    for _ in range(3):
+        await writer.store("gc", call(b"{}"), [event()])
+
+    assert await wanted(pool) == 3
 
 
 async def test_a_call_is_answered_in_time_though_the_database_is_not(

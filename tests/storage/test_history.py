@@ -2,6 +2,7 @@
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from service.storage.database import Pool
 from tests.storage.rows import AT, insert, insert_event, insert_notification, insert_transition
@@ -36,6 +37,9 @@ async def test_a_message_without_its_transition_is_refused(emptied: Pool) -> Non
         "update notifications set sequence = 2",
         "delete from notifications",
         "truncate notifications cascade",
+        "update decisions set who = 'nobody'",
+        "delete from decisions",
+        "truncate decisions",
     ],
 )
 async def test_what_was_recorded_and_said_can_never_be_changed(
@@ -43,6 +47,10 @@ async def test_what_was_recorded_and_said_can_never_be_changed(
 ) -> None:
     await insert_transition(emptied, "prq_1", 1)
     await insert_notification(emptied, "prq_1", 1)
+    await insert(
+        emptied, "decisions", id="dec_1", subject="request", subject_id="prq_1", what="link",
+        detail=Jsonb({}), who="api:ops", at=AT,
+    )  # fmt: skip
 
     with pytest.raises(psycopg.errors.IntegrityConstraintViolation):
         await run(emptied, statement)

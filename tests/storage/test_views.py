@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from service.errors import Unavailable
 from service.settings import Rate
@@ -376,6 +377,33 @@ async def test_gauges_count_what_is_due_and_what_waits(pool: Pool) -> None:
     assert gauges["settled_due_requests"] == [({"account": "ginger-nl"}, 1.0)]
     assert gauges["settled_deliveries_waiting"] == [({"endpoint": "erp"}, 1.0)]
     assert gauges["settled_due_oldest_seconds"][0][1] > 0
+
+
+async def test_drift_is_that_of_the_newest_finished_run_and_0_for_what_it_did_not_find(
+    pool: Pool,
+) -> None:
+    for name in ("ginger-nl", "never-compared"):
+        await insert(pool, "accounts", name=name, provider="ginger")
+    for finished_at, drift in (
+        (AT + timedelta(1), {"missed": 2}),
+        (AT, {"lagging": 9}),
+        (None, {}),
+    ):
+        await insert(
+            pool, "reconciles", account="ginger-nl", asked="7d", dry_run=True,
+            since=AT - timedelta(7), until=AT, finished_at=finished_at, drift=Jsonb(drift),
+        )  # fmt: skip
+
+    (samples,) = [g.samples for g in await read_gauges(pool) if g.name == "settled_drift"]
+
+    assert {labels["account"] for labels, _ in samples} == {"ginger-nl"}
+    assert {labels["class"]: value for labels, value in samples} == {
+        "missed": 2,
+        "lagging": 0,
+        "conflicting_amount": 0,
+        "unknown_here": 0,
+        "unknown_there": 0,
+    }
 
 
 async def test_without_a_database_a_view_says_try_later() -> None:

@@ -17,7 +17,7 @@ import pytest
 import redis
 
 from service.embedded import Urls
-from service.nudge import DELIVER, QUEUES, SWEEP, SYNC, Bell, celery_of
+from service.nudge import DELIVER, QUEUES, RECONCILE, SWEEP, SYNC, Bell, celery_of
 from service.storage.database import Pool
 from service.storage.unit_of_work import connected
 from tests.flow.surroundings import Answer, Arrival, Erp, delivery, eventually, mislaid, put
@@ -72,13 +72,13 @@ async def ended(worker: Worker) -> int:
     return await asyncio.wait_for(asyncio.to_thread(worker.wait), START_SECONDS)
 
 
-def test_the_three_tasks_have_the_names_that_are_rung(servers: Urls) -> None:
+def test_the_tasks_have_the_names_that_are_rung(servers: Urls) -> None:
     app = celery_of(servers.redis)
     settings = settings_of("postgresql:///", servers.redis, "http://127.0.0.1:1/")
     tasks.register(app, WorkerProcess(settings))
 
     ours = {name for name in app.tasks if not name.startswith("celery.")}
-    assert ours == {SYNC, DELIVER, SWEEP} == set(QUEUES)
+    assert ours == {SYNC, DELIVER, SWEEP, RECONCILE} == set(QUEUES)
 
 
 async def test_forged_messages_change_nothing_and_the_worker_goes_on_hearing(

@@ -10,7 +10,8 @@ import pytest
 import redis
 
 from service.embedded import Urls
-from service.nudge import DELIVER, QUEUES, SYNC, Bell
+from service.flow.intervene import have_reconciled
+from service.nudge import DELIVER, QUEUES, RECONCILE, SWEEP, SYNC, Bell
 from service.runtime import Runtime, connect_accounts, introduce, utc_now
 from service.settings import parse
 from service.storage.unit_of_work import connected
@@ -143,6 +144,35 @@ class NotingBell(Bell):
         return super().ring(task)
 
 
+class ReturningBell(Bell):
+    """A bell whose Redis answers from the moment that is_back."""
+
+    is_back = False
+
+    def ring(self, task: str) -> bool:
+        return self.is_back and super().ring(task)
+
+
+async def test_beat_steps_back_once_redis_answers_again(
+    runtime: Runtime, broker: redis.Redis, servers: Urls, erp: Erp
+) -> None:
+    bell = ReturningBell(servers.redis)
+    sent = await put(runtime.pool, "prq_1")
+    async with beating(replace(runtime, bell=bell), silence_seconds=0):
+        delivered = f"deliveries where notification_id = '{sent}' and state = 'delivered'"
+        await eventually(lambda: there_is(runtime, delivered))
+        bell.is_back = True
+        await make_due(runtime)
+        await eventually(lambda: messages(broker, SYNC) == 1)
+
+        await put(runtime.pool, "prq_2")
+        for _ in range(2):
+            await eventually(lambda: messages(broker, DELIVER) == 1)
+            broker.flushall()
+
+    assert erp.ids == [sent]
+
+
 async def test_beat_goes_on_when_postgresql_is_back(
     runtime: Runtime, broker: redis.Redis, servers: Urls
 ) -> None:
@@ -156,15 +186,43 @@ async def test_beat_goes_on_when_postgresql_is_back(
 
 
 async def test_beat_begins_the_night_when_its_time_has_come(runtime: Runtime) -> None:
-    nobody = {"name": "a", "provider": "ginger", "api_base": "http://127.0.0.1:1", "api_key": "k"}
-    night = {"at": f"{utc_now():%H:%M}"}
-    table: dict[str, object] = {"reconcile": night, "account": [nobody]}
-    settings = parse(table, source="test", environ={}, base=Path())
-    here = replace(runtime, settings=settings, accounts=connect_accounts(settings))
-    await introduce(here)
+    here = await with_account(runtime, at=f"{utc_now():%H:%M}")
 
     async with beating(here):
         await eventually(lambda: there_is(here, "reconciles where asked like 'nightly %'"))
+
+
+async def test_beat_rings_for_a_sweep_that_is_due(runtime: Runtime, broker: redis.Redis) -> None:
+    async with beating(await with_account(runtime, at="never")):
+        await eventually(lambda: messages(broker, SWEEP) == 1)
+
+
+async def test_beat_rings_for_a_reconcile_that_somebody_asked_for(
+    runtime: Runtime, broker: redis.Redis
+) -> None:
+    here = await with_account(runtime, at="never")
+    await have_reconciled(here.pool, ["a"], since="7d", dry_run=True, by="ops", now=utc_now())
+
+    async with beating(here):
+        await eventually(lambda: messages(broker, RECONCILE) == 1)
+
+
+async def test_with_redis_away_beat_works_off_a_reconcile_itself(without_redis: Runtime) -> None:
+    here = await with_account(without_redis, at="never")
+    await have_reconciled(here.pool, ["a"], since="7d", dry_run=True, by="ops", now=utc_now())
+
+    async with beating(here, silence_seconds=0.0):
+        await eventually(lambda: there_is(here, "reconciles where lease_no > 0"))
+
+
+async def with_account(runtime: Runtime, *, at: str) -> Runtime:
+    """A runtime with one account, whose provider nobody can reach."""
+    nobody = {"name": "a", "provider": "ginger", "api_base": "http://127.0.0.1:1", "api_key": "k"}
+    table: dict[str, object] = {"reconcile": {"at": at}, "account": [nobody]}
+    settings = parse(table, source="test", environ={}, base=Path())
+    here = replace(runtime, settings=settings, accounts=connect_accounts(settings))
+    await introduce(here)
+    return here
 
 
 async def test_beat_keeps_tomorrows_partitions_and_places_notifications_in_the_feed(

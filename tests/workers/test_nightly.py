@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from service.flow.look import SyncParts
 from service.storage.database import Pool
@@ -54,15 +55,27 @@ async def test_a_night_is_reconciled_once_whichever_beat_comes_first(world: Worl
     assert len(world.provider.calls) == DAYS
 
 
-async def test_drift_of_the_night_is_repaired(world: World) -> None:
+async def test_drift_of_the_night_is_repaired_and_a_person_is_told(world: World) -> None:
     world.provider.shows(order(1, "order_new"))
     await world.read(1)
     await world.run("update requests set updated_at = %s, first_seen_at = %s", *[NIGHT_BEFORE] * 2)
     world.provider.shows(order(1, minute=9))
 
-    await Nightly(at(world, timedelta(minutes=1)), at=AT).reconcile_if_due(AT)
+    with capture_logs() as logs:
+        await Nightly(at(world, timedelta(minutes=1)), at=AT).reconcile_if_due(AT)
 
     assert await world.status(1) == "paid"
+    (alarm,) = [line for line in logs if line["log_level"] == "error"]
+    assert (alarm["event"], alarm["account"]) == ("account.drifted", ACCOUNT)
+    assert (alarm["compared"], alarm["missed"]) == (1, 1)
+
+
+async def test_a_night_without_drift_alarms_nobody(world: World) -> None:
+    with capture_logs() as logs:
+        await Nightly(at(world, timedelta(minutes=1)), at=AT).reconcile_if_due(AT)
+
+    assert await runs(world) == [("nightly 2026-11-20T02:30:00.000Z", True)]
+    assert [line for line in logs if line["log_level"] == "error"] == []
 
 
 NIGHT_BEFORE = NIGHT - timedelta(days=1)

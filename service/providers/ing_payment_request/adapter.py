@@ -41,6 +41,9 @@ SCOPE: Final = "payment-requests:view"
 # An id of the right shape that is nobody's.
 NOBODYS_ID: Final = "0" * 32
 REFERENCE_CHARACTERS_MAX: Final = 200
+# Where the ERP's reference stands unless the account says otherwise; letters and digits only.
+# Source: section 5.1.
+PURCHASE_ID: Final = "purchaseId"
 _ID = re.compile(r"[A-Za-z0-9]{1,64}\Z", re.ASCII)
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._~-]{1,200}", re.ASCII)
 
@@ -113,7 +116,8 @@ class IngPaymentRequest:
         self._now = now
         self._new_id = new_id
         self._words = {**WORDS, **context.words}
-        self._reference_from = context.reference_from or "purchaseId"
+        self._reference_from = context.reference_from or PURCHASE_ID
+        self.strips_references = self._reference_from == PURCHASE_ID
         self._paid_is_settled = context.paid_is_settled
 
     def knows(self, kind: Kind, provider_id: str) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from psycopg.rows import DictRow
 
+from service.domain.drift import DriftClass
 from service.storage.database import Pool
 from service.storage.views.accounts import COMPLETE_UP_TO
 from service.storage.views.reading import reading
@@ -49,6 +50,17 @@ _EVENTS = """
 """
 
 
+# Of the newest finished run of each account, a dry one included.
+_DRIFT = """
+    select name as account, drift
+      from accounts,
+           lateral (select drift from reconciles
+                     where account = name and finished_at is not null
+                     order by finished_at desc limit 1) as newest
+     order by name
+"""
+
+
 async def read_gauges(pool: Pool) -> Sequence[Gauge]:
     """Return all gauges. Raises Unavailable."""
     async with reading(pool) as cursor:
@@ -56,6 +68,7 @@ async def read_gauges(pool: Pool) -> Sequence[Gauge]:
         coverage = await (await cursor.execute(_COVERAGE)).fetchall()
         lanes = await (await cursor.execute(_LANES)).fetchall()
         events = await (await cursor.execute(_EVENTS)).fetchall()
+        drift = await (await cursor.execute(_DRIFT)).fetchall()
     return [
         _gauge("settled_due_requests", "Requests due to be read.", due, "account", "waiting"),
         _gauge(
@@ -96,6 +109,15 @@ async def read_gauges(pool: Pool) -> Sequence[Gauge]:
             events,
             "account",
             "received",
+        ),
+        Gauge(
+            "settled_drift",
+            "Requests that differed from their provider in the newest finished reconcile.",
+            [
+                ({"account": row["account"], "class": str(each)}, row["drift"].get(str(each), 0.0))
+                for row in drift
+                for each in DriftClass
+            ],
         ),
     ]
 

@@ -9,6 +9,7 @@ from psycopg.rows import DictRow
 
 from service.domain.notification import time_text
 from service.storage.database import Pool
+from service.storage.views.decisions import DECISIONS_OF
 from service.storage.views.reading import (
     Json,
     Page,
@@ -31,10 +32,15 @@ class OrderFilter:
     q: str | None = None
 
 
+_SELECT = sql.SQL("select *, {} from orders ").format(
+    DECISIONS_OF.format(subject=sql.Identifier("orders"))
+)
+
+
 async def find_order(pool: Pool, reference: str) -> Json | None:
     """Return the order with this reference, or None."""
     async with reading(pool) as cursor:
-        await cursor.execute("select * from orders where reference = %s", [reference])
+        await cursor.execute(_SELECT + sql.SQL("where reference = %s"), [reference])
         row = await cursor.fetchone()
     if row is None:
         return None
@@ -57,11 +63,9 @@ async def list_orders(
         ("position(lower(%s) in lower(reference)) > 0", chosen.q),
         beyond(walk.beyond, after),
     )
-    query = sql.SQL("select * from orders {where} order by {order} limit %s").format(
-        where=where, order=walk.order
-    )
+    ending = sql.SQL("{where} order by {order} limit %s").format(where=where, order=walk.order)
     async with reading(pool) as cursor:
-        await cursor.execute(query, [*values, limit + 1])
+        await cursor.execute(_SELECT + ending, [*values, limit + 1])
         rows = await cursor.fetchall()
     briefs = await brief_requests(pool, [row["id"] for row in rows[:limit]])
     return page_of(
@@ -85,6 +89,7 @@ def _show(row: DictRow, briefs: Sequence[Json]) -> Json:
         "sequence": row["sequence"],
         "attention": sorted(row["attention"]),
         "requests": list(briefs),
+        "decisions": row["decisions"],
         "metadata": row["metadata"],
         "created_at": time_text(row["created_at"]),
         "updated_at": time_text(row["updated_at"]),

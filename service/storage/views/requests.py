@@ -12,6 +12,7 @@ from psycopg.rows import DictRow
 from service.domain.lifecycle import PERSON_CODES_ORDER
 from service.domain.notification import amounts, time_text
 from service.storage.database import Pool
+from service.storage.views.decisions import DECISIONS_OF
 from service.storage.views.reading import (
     Json,
     Page,
@@ -40,10 +41,11 @@ _SELECT = sql.SQL(
     select *, (select attention from orders where orders.id = order_id) as order_attention,
            (select request_id from related
              where (related.account, related.kind, related.provider_id)
-                   = (requests.account, requests.kind, requests.provider_id)) as part_of
+                   = (requests.account, requests.kind, requests.provider_id)) as part_of,
+           {decisions}
       from requests
     """
-)
+).format(decisions=DECISIONS_OF.format(subject=sql.Identifier("requests")))
 
 
 async def find_request(pool: Pool, request_id: str) -> Json | None:
@@ -123,12 +125,14 @@ def _show(row: DictRow) -> Json:
         "registered": row["registered"],
         "reference": row["reference"],
         "order_id": row["order_id"],
+        "linked_by": row["linked_by"],
         "provider_status": row["provider_status"],
         "reason": row["reason"],
         "part_of": row["part_of"],
         "sequence": row["sequence"],
         "parked": row["parked"],
         "attention": sorted(from_order.union(row["attention"])),
+        "decisions": row["decisions"],
         "first_seen_at": time_text(row["first_seen_at"]),
         "occurred_at": time_text(row["occurred_at"]),
         "observed_at": time_text(row["observed_at"]),

@@ -49,6 +49,10 @@ _ENTRIES = """
           from attempts
           join deliveries on deliveries.id = delivery_id
          where notification_id in (select id from notifications where subject_id = %(request)s)
+        union all
+        select at, '6' || id, what, null, jsonb_build_object(
+                   'id', id, 'who', who, 'reason', reason) || detail
+          from decisions where subject_id = %(request)s
     )
     select * from entries
      where (at, id) > (%(at)s, %(id)s)
@@ -62,8 +66,9 @@ BEGINNING = Position(datetime.min.replace(tzinfo=UTC), "")
 async def list_timeline(pool: Pool, request_id: str, *, after: Position | None, limit: int) -> Page:
     """Return a page of what happened to a request, oldest first.
 
-    Each entry has at, what (event, observation, transition, notification or attempt) and what
-    belongs to it. Of bodies and answers only the SHA-256 is shown.
+    Each entry has at, what (event, observation, transition, notification, attempt, or a person's
+    acknowledgement or link) and what belongs to it. Of bodies and answers only the SHA-256 is
+    shown.
     """
     start = after or BEGINNING
     values = {"request": request_id, "at": start.at, "id": start.id, "limit": limit + 1}

@@ -58,6 +58,17 @@ class Fields:
             raise self.wrong(name, f"a whole number from {least} to {most}")
         return value
 
+    def flag(self, name: str) -> bool:
+        """Take true or false; none is as good as false."""
+        value = self._left.pop(name, False)
+        if not isinstance(value, bool):
+            raise self.wrong(name, "true or false")
+        return value
+
+    def has(self, name: str) -> bool:
+        """Return whether a field is there and was not taken."""
+        return name in self._left
+
     def inner(self, name: str) -> "Fields":
         """Take an object."""
         return Fields(self._left.pop(name, None), self._at(name))

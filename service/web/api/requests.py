@@ -8,7 +8,9 @@ from starlette.responses import Response
 from service.domain.request import Key, Kind
 from service.domain.status import Status
 from service.errors import NotFound
+from service.flow.acknowledge import acknowledge_request
 from service.flow.intervene import sync_now
+from service.flow.link import link_request
 from service.flow.register import register_request
 from service.runtime import Runtime, utc_now
 from service.storage.database import Pool
@@ -16,6 +18,7 @@ from service.storage.views.past import find_past
 from service.storage.views.reading import Json
 from service.storage.views.requests import RequestFilter, find_request, list_requests
 from service.storage.views.timeline import list_timeline
+from service.web.api.acknowledge import REASON_CHARACTERS_MAX, acknowledgement_in, who_in
 from service.web.api.answers import json_response, page_response
 from service.web.api.fields import Fields, body_fields
 from service.web.api.query import Query
@@ -103,6 +106,39 @@ async def sync(request: Request, _body: bytes) -> Response:
     return json_response({**shown, "sync": "pending"}, status_code=202)
 
 
+async def acknowledge(request: Request, body: bytes) -> Response:
+    """Take a code from a request that somebody has seen to, and answer the request."""
+    here: Runtime = request.state.runtime
+    Query(request)
+    request_id = _id_in(request)
+    await acknowledge_request(
+        here.pool, request_id=request_id, acknowledgement=acknowledgement_in(request, body)
+    )
+    return json_response(await _found(here.pool, request_id))
+
+
+async def link(request: Request, body: bytes) -> Response:
+    """Put a request under another order, and answer the request."""
+    here: Runtime = request.state.runtime
+    Query(request)
+    request_id = _id_in(request)
+    fields = body_fields(body)
+    reference = fields.text("reference", characters_max=REFERENCE_CHARACTERS_MAX)
+    reason = fields.optional_text("reason", characters_max=REASON_CHARACTERS_MAX)
+    fields.end()
+    await link_request(
+        here.pool,
+        request_id=request_id,
+        reference=reference,
+        reason=reason,
+        who=who_in(request),
+        endpoints=list(here.endpoints.values()),
+        now=utc_now(),
+    )
+    here.wake()
+    return json_response(await _found(here.pool, request_id))
+
+
 def take_key(fields: Fields, here: Runtime) -> Key:
     """Take account, kind and provider_id out of fields. Raises Malformed.
 
@@ -138,4 +174,6 @@ ROUTES = [
     resource("/v1/requests/{id}", get=show),
     resource("/v1/requests/{id}/timeline", get=timeline),
     resource("/v1/requests/{id}/sync", post=sync),
+    resource("/v1/requests/{id}/acknowledge", post=acknowledge, acts_as="operator"),
+    resource("/v1/requests/{id}/link", post=link, acts_as="operator"),
 ]

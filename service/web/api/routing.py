@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from service.errors import TooLarge, Unsupported
 from service.runtime import Runtime
+from service.settings import Role
 from service.web.api.once import Post, once
 from service.web.security import authorise
 
@@ -16,28 +17,39 @@ Get = Callable[[Request], Awaitable[Response]]
 BODY_BYTES_MAX = 256 * 1024
 
 
-def resource(path: str, *, get: Get | None = None, post: Post | None = None) -> Route:
-    """Return the route of a path: a viewer may read it, POST takes the role erp.
+def resource(
+    path: str,
+    *,
+    get: Get | None = None,
+    post: Post | None = None,
+    patch: Post | None = None,
+    acts_as: Role = "erp",
+) -> Route:
+    """Return the route of a path: a viewer may read it, POST and PATCH take the role acts_as.
 
-    What a POST answers is repeated for the same Idempotency-Key.
+    What a POST answers is repeated for the same Idempotency-Key; a PATCH names a version instead.
+    The handler finds the key that the caller presents as request.user.
     """
 
     async def answer(request: Request) -> Response:
         here: Runtime = request.state.runtime
-        writes = request.method == "POST"
+        writes = request.method in ("POST", "PATCH")
         caller = authorise(
             request.headers.get("authorization"),
             here.settings.settled.api_keys,
-            at_least="erp" if writes else "viewer",
+            at_least=acts_as if writes else "viewer",
         )
+        request.scope["user"] = caller
+        if request.method == "PATCH" and patch is not None:
+            return await patch(request, await read_json_body(request))
         if writes and post is not None:
             body = await read_json_body(request)
             return await once(request, body, caller=caller, pool=here.pool, act=post)
         assert get is not None, "Starlette lets only the methods below through"
         return await get(request)
 
-    methods = [name for name, handler in (("GET", get), ("POST", post)) if handler is not None]
-    return Route(path, answer, methods=methods)
+    handlers = {"GET": get, "POST": post, "PATCH": patch}
+    return Route(path, answer, methods=[name for name, handler in handlers.items() if handler])
 
 
 async def read_json_body(request: Request) -> bytes:
