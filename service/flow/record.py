@@ -154,7 +154,7 @@ def _request_message(
         ),
         created_at=at,
         endpoints=endpoints_for(endpoints, kind, {request.key.account}),
-        due_at=due_at(endpoints, at),
+        due_at=turns_for(endpoints, at),
         traceparent=moved.cause.traceparent,
     )
 
@@ -169,6 +169,6 @@ def endpoints_for(endpoints: Sequence[Endpoint], kind: str, accounts: set[str]) 
     )
 
 
-def due_at(endpoints: Sequence[Endpoint], at: datetime) -> dict[str, datetime]:
+def turns_for(endpoints: Sequence[Endpoint], at: datetime) -> dict[str, datetime]:
     """Return when those endpoints that are told only every so often are told next."""
     return {each.name: next_turn(each.every, at) for each in endpoints if each.every is not None}

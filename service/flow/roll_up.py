@@ -13,7 +13,7 @@ from service.domain.history import chain
 from service.domain.notification import amounts, notification_of_order, time_text
 from service.domain.order import OrderState, roll_up
 from service.domain.request import ObservedBy
-from service.flow.record import due_at, endpoints_for
+from service.flow.record import endpoints_for, turns_for
 from service.settings import Endpoint
 from service.storage.history import TransitionRow
 from service.storage.identifiers import new_id
@@ -183,7 +183,7 @@ def _message(
         ),
         created_at=at,
         endpoints=endpoints_for(endpoints, kind, {member.key.account for member in members}),
-        due_at=due_at(endpoints, at),
+        due_at=turns_for(endpoints, at),
     )
 
 
