@@ -32,7 +32,7 @@ NAMES = ("isolation_p99",)
 ENDPOINTS = [f"erp_{number}" for number in range(10)]
 HANGING = ENDPOINTS[-1]
 ROUNDS_PER_SECOND = 5  # In each round one message goes to every endpoint.
-TURN_SECONDS = 6.0
+TURN_SECONDS = 12.0
 
 # Latencies of the nine in one turn, in milliseconds.
 Turn = Sequence[float]
