@@ -5,6 +5,7 @@ them. Verbs raise; here alone an error becomes a line on stderr and an exit code
 """
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -80,6 +81,9 @@ def main() -> None:
     """Run the command line of this process and exit."""
     sys.excepthook = report_unexpected
     exit_code = run(sys.argv[1:])
+    if exit_code == INTERRUPTED:
+        # From here on a second Ctrl-C would end the interpreter in its last steps, not with 130.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Here, where a full disk is reported like any other error; at the very end Python would only
     # say 120.
     sys.stdout.flush()
