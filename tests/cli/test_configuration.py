@@ -79,5 +79,6 @@ def test_a_verb_with_the_option_gets_the_file_that_it_names(tmp_path: Path) -> N
     file = tmp_path / "mine.toml"
     file.write_text('[settled]\nlisten = "127.0.0.1:1234"\n')
 
-    assert CliRunner().invoke(show, ["--config", str(file)]).output == "127.0.0.1:1234\n"
-    assert CliRunner().invoke(show, env={"SETTLED_CONFIG": str(file)}).output == "127.0.0.1:1234\n"
+    named = CliRunner().invoke(show, ["--config", str(file)])
+    assert named.stdout == "127.0.0.1:1234\n"
+    assert CliRunner().invoke(show, env={"SETTLED_CONFIG": str(file)}).stdout == named.stdout
