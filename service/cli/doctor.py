@@ -13,7 +13,7 @@ from service.cli.accounts import RESULTS, health_of
 from service.cli.acting import load_to_act
 from service.cli.configuration import config_option
 from service.cli.exits import ProblemFound
-from service.cli.output import show_object, show_table
+from service.cli.output import as_text, show_object, show_table
 from service.errors import Misconfigured, Unavailable
 from service.settings import Settings
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from service.flow.diagnose import Diagnosis
     from service.storage.database import Pool
 
-COLUMNS = ("part", "check", "result", "detail", "remedy")
+COLUMNS = ("part", "check", "result", "detail")
 
 CONNECTIONS_MAX = 2
 
@@ -213,16 +213,19 @@ async def look_at_endpoints(configuration: Settings, located: Located) -> "list[
 
 
 def show(found: "Sequence[Diagnosis]", *, as_json: bool) -> None:
-    """Print what was found: one object, or a line for each with its remedy at the end."""
+    """Print what was found: one object, or a table and then a line with each remedy."""
     if as_json:
         findings = [as_object(one) for one in found]
         show_object({"ok": not any(one.is_wrong for one in found), "findings": findings})
         return
-    rows = []
-    for one in found:
-        finding = one.finding
-        rows.append([one.part, finding.check, RESULTS[finding.ok], finding.detail, finding.remedy])
-    show_table(COLUMNS, rows)
+    cells = [(one.part, one.finding.check, RESULTS[one.finding.ok]) for one in found]
+    details = [one.finding.detail for one in found]
+    show_table(COLUMNS, [[*row, detail] for row, detail in zip(cells, details, strict=True)])
+    for result in (None, False):
+        for one in found:
+            if one.finding.ok is result:
+                remedy = as_text(one.finding.remedy)
+                click.echo(f"{RESULTS[result]}: {one.part}, {one.finding.check}: {remedy}")
 
 
 def as_object(one: "Diagnosis") -> dict[str, Any]:

@@ -120,11 +120,9 @@ def processes_here(data_dir: Path) -> list[dict[str, Any]]:
 def show_screen(shown: Json) -> None:
     """Print the summary for a person."""
     if shown["needs_attention"]:
-        rows = [
-            [one["part"], one["check"], one["detail"], one["remedy"]]
-            for one in shown["needs_attention"]
-        ]
-        show_table(("needs attention", "about", "detail", "remedy"), rows)
+        click.echo("NEEDS ATTENTION")
+        for one in shown["needs_attention"]:
+            click.echo(as_text("  {part}, {check}: {detail}; {remedy}".format_map(one)))
     else:
         click.echo("nothing needs attention")
     click.echo()

@@ -43,10 +43,13 @@ def test_the_script_of_each_shell_asks_the_command(tmp_path: Path, shell: str) -
 
 def test_bash_offers_names_once_it_has_read_the_script(tmp_path: Path) -> None:
     (tmp_path / "settled.toml").write_text(CONFIGURATION)
+    command = tmp_path / "settled"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m service.cli.main "$@"\n')
+    command.chmod(0o755)
     pressed = f"""
         {settled("completion", "bash", folder=tmp_path).stdout}
         COMP_WORDS=(settled accounts check g); COMP_CWORD=3
-        _settled_completion "{sys.executable} -m service.cli.main"
+        _settled_completion {command}
         echo "${{COMPREPLY[@]}}"
     """
     bash = subprocess.run(
