@@ -109,12 +109,15 @@ def newest(accounts: Sequence[Json], field: str) -> str | None:
 
 
 def processes_here(data_dir: Path) -> list[dict[str, Any]]:
-    """Return the processes of a `settled up` on this data directory; none where none runs."""
+    """Return the processes of a `settled up` on this data directory; none where none runs.
+
+    One that was killed leaves its list behind, of processes that are no more.
+    """
     try:
-        found: list[dict[str, Any]] = json.loads((data_dir / "processes.json").read_text())
+        found = json.loads((data_dir / "processes.json").read_text())
     except FileNotFoundError:
         return []
-    return found
+    return [process for process in found if Path(f"/proc/{process['pid']}").exists()]
 
 
 def show_screen(shown: Json) -> None:

@@ -48,6 +48,13 @@ def test_init_replaces_a_file_only_by_force(tmp_path: Path) -> None:
     assert file.read_text() == EXAMPLE
 
 
+def test_a_dry_init_prints_the_file_and_writes_none(tmp_path: Path) -> None:
+    shown = settled("init", "--dry-run", folder=tmp_path)
+
+    assert (shown.returncode, shown.stdout) == (0, EXAMPLE)
+    assert not (tmp_path / "settled.toml").exists()
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     ended = settled("init", "none/settled.toml", folder=tmp_path)
 

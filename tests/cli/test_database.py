@@ -30,11 +30,13 @@ def test_status_finds_a_problem_until_everything_is_applied(
 ) -> None:
     folder = configure(tmp_path, postgres=empty, redis=servers.redis)
 
+    dry = settled("db", "upgrade", "--dry-run", "--json", folder=folder)
     before = settled("db", "status", "--json", folder=folder)
     upgraded = settled("db", "upgrade", "--json", folder=folder)
     after = settled("db", "status", "--json", folder=folder)
 
     assert (before.returncode, after.returncode) == (6, 0)
+    assert (dry.returncode, dry.stdout) == (0, before.stdout)
     assert json.loads(before.stdout) == {"current": False, "pending": NAMES}
     assert json.loads(upgraded.stdout) == {"applied": NAMES}
     assert json.loads(after.stdout) == {"current": True, "pending": []}

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -174,8 +175,8 @@ async def test_status_finds_the_servers_that_another_process_started(
     (tmp_path / "data").mkdir()
     urls = {"postgres": database_url, "redis": servers.redis}
     replace_file(tmp_path / "data" / "servers.json", json.dumps(urls))
-    processes = [{"role": "worker", "pid": 7}]
-    replace_file(tmp_path / "data" / "processes.json", json.dumps(processes))
+    here, gone = {"role": "worker", "pid": os.getpid()}, {"role": "web", "pid": 2**22 + 1}
+    replace_file(tmp_path / "data" / "processes.json", json.dumps([here, gone]))
     await insert(pool, "endpoints", name="erp", kind="webhook", state="paused", reason="moving")
 
     async with running(database_url):
@@ -183,7 +184,7 @@ async def test_status_finds_the_servers_that_another_process_started(
 
     shown = json.loads(ended.stdout)
     assert ended.returncode == 0
-    assert shown["processes"] == {"workers": 1, "beat": True, "web": True, "here": processes}
+    assert shown["processes"] == {"workers": 1, "beat": True, "web": True, "here": [here]}
     assert shown["endpoints"] == await list_endpoints(pool)
     assert [account["name"] for account in shown["accounts"]] == ["a"]
     assert shown["last"] == {"event_at": None, "read_at": None, "delivered_at": None}

@@ -161,6 +161,16 @@ def test_a_process_says_so_too(verb: str, nowhere: Path) -> None:
     assert first == f"settled LIVE: {nowhere}, database books at 127.0.0.1:1\n"
 
 
+def test_a_dry_trigger_says_what_it_would_ask_and_needs_no_sandbox(tmp_path: Path) -> None:
+    asked = ("--sandbox-url", "http://127.0.0.1:1", "--amount", "250", "--dry-run")
+
+    ended = settled("trigger", "ginger/nl", "paid", *asked, folder=tmp_path)
+
+    assert (ended.returncode, ended.stdout) == (0, "")
+    url = "http://127.0.0.1:1/sandbox/accounts/ginger%2Fnl/stories/paid"
+    assert f'POST {url} with {{"amount": 250}}; nothing was changed or sent' in ended.stderr
+
+
 def test_a_database_url_that_nobody_can_read_is_3_and_stays_secret(tmp_path: Path) -> None:
     (tmp_path / "settled.toml").write_text('[database]\nurl = "postgresql://me:hu%sh@host/a"\n')
 
