@@ -62,7 +62,7 @@ async def list_orders(
     where, values = narrowed(
         ("status = %s", chosen.status),
         ("updated_at >= %s", chosen.updated_since),
-        ("(attention <> '{}') = %s", chosen.attention),
+        ("attention <> '{}' and %s", chosen.attention),
         ("position(lower(%s) in lower(reference)) > 0", chosen.q),
         beyond(walk.beyond, after),
     )

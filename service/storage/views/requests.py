@@ -68,7 +68,7 @@ async def list_requests(
         ("provider_id = %s", chosen.provider_id),
         ("reference = %s", chosen.reference),
         ("updated_at >= %s", chosen.updated_since),
-        ("(attention <> '{}') = %s", chosen.attention),
+        ("attention <> '{}' and %s", chosen.attention),
         beyond(walk.beyond, after),
     )
     ending = sql.SQL("{where} order by {order} limit %s").format(where=where, order=walk.order)

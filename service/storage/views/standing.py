@@ -87,10 +87,10 @@ _ASIDE: Final = """
              where parked is not null and parked <> 'part_of_another') as parked,
            (select coalesce(jsonb_object_agg(code, subjects), '{}')
               from (select code, count(*) as subjects from requests, unnest(attention) as code
-                     group by code) as counted) as requests,
+                     where attention <> '{}' group by code) as counted) as requests,
            (select coalesce(jsonb_object_agg(code, subjects), '{}')
               from (select code, count(*) as subjects from orders, unnest(attention) as code
-                     group by code) as counted) as orders,
+                     where attention <> '{}' group by code) as counted) as orders,
            (select count(*) from deliveries where state = 'dead') as dead,
            (select count(*) from deliveries where state = 'dead' and not is_told) as untold,
            (select at from attempts
