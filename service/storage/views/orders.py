@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from psycopg import sql
 from psycopg.rows import DictRow
@@ -30,6 +31,7 @@ class OrderFilter:
     status: str | None = None
     updated_since: datetime | None = None
     q: str | None = None
+    attention: Literal[True] | None = None
 
 
 _SELECT = sql.SQL("select *, {} from orders ").format(
@@ -60,6 +62,7 @@ async def list_orders(
     where, values = narrowed(
         ("status = %s", chosen.status),
         ("updated_at >= %s", chosen.updated_since),
+        ("attention <> '{}' and %s", chosen.attention),
         ("position(lower(%s) in lower(reference)) > 0", chosen.q),
         beyond(walk.beyond, after),
     )
