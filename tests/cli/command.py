@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,10 +15,15 @@ from tempfile import TemporaryDirectory
 TIMEOUT_SECONDS = 60
 
 
-def settled(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command line in folder and return its exit code, stdout and stderr."""
+def settled(
+    *arguments: str | Path, folder: Path, environ: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command line in folder and return its exit code, stdout and stderr.
+
+    environ adds to the environment of the tests.
+    """
     words = [*map(str, arguments)]
-    around = {"folder": str(folder), "environ": dict(os.environ)}
+    around = {"folder": str(folder), "environ": {**os.environ, **(environ or {})}}
     with TemporaryDirectory(prefix="settled-command-") as name:
         streams = {stream: str(Path(name) / stream) for stream in ("stdout", "stderr")}
         for path in streams.values():
