@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 import msgspec
 
@@ -35,7 +36,7 @@ from service.cli.demo_checks import (
     transitions_by_cause,
 )
 from service.cli.demo_plan import Introduction, Plan, PlannedOrder, PlannedRequest
-from service.cli.demo_processes import Processes
+from service.cli.demo_processes import Keys, Processes
 from service.errors import Unavailable
 
 CURRENCY = "EUR"
@@ -145,13 +146,29 @@ async def play(
     )
 
 
+class Running(Protocol):
+    """What runs while a stage plays: the product, in one process tree or in many."""
+
+    @property
+    def product_url(self) -> str: ...
+
+    @property
+    def keys(self) -> Keys: ...
+
+    @property
+    def accounts(self) -> Sequence[DemoAccount]: ...
+
+    def check(self) -> None:
+        """Raise Unavailable if something ended that should run."""
+
+
 class Stage:
     """One demo under way: makes orders, registers them, looks and compares."""
 
     def __init__(
         self,
         plan: Plan,
-        processes: Processes,
+        processes: Running,
         sandbox: Api,
         product: Api,
         show: Callable[[Score], None],
