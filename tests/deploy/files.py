@@ -17,6 +17,9 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 BASE = DEPLOY / "kubernetes" / "base"
 ROLES = ("web", "worker", "beat")
 
+# A command of ours on a line of its own.
+OURS = re.compile(r"^ *(?:/opt/settled/bin/)?settled (.*)$", re.MULTILINE)
+
 
 @cache
 def compose() -> Mapping[str, Any]:
@@ -80,8 +83,8 @@ def commands() -> Iterator[tuple[str, Sequence[str]]]:
         yield f"systemd {name}", shlex.split(unit["ExecStart"])[1:]
     for line in re.findall(r'CMD \["settled", (.*)\]', dockerfile()):
         yield "image healthcheck", [each.strip('" ') for each in line.split(",")]
-    for page in ("UPGRADE.md", "BACKUP.md"):
-        for line in re.findall(r"^ *settled (.*)$", (DEPLOY / page).read_text(), re.MULTILINE):
+    for page in ("README.md", "UPGRADE.md", "BACKUP.md"):
+        for line in OURS.findall((DEPLOY / page).read_text()):
             yield page, shlex.split(line, comments=True)
 
 
