@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
 
 import msgspec
 
@@ -36,7 +35,7 @@ from service.cli.demo_checks import (
     transitions_by_cause,
 )
 from service.cli.demo_plan import Introduction, Plan, PlannedOrder, PlannedRequest
-from service.cli.demo_processes import Keys, Processes
+from service.cli.demo_processes import Processes, Running
 from service.errors import Unavailable
 
 CURRENCY = "EUR"
@@ -144,22 +143,6 @@ async def play(
         started_at,
         ended_at=datetime.now(UTC),
     )
-
-
-class Running(Protocol):
-    """What runs while a stage plays: the product, in one process tree or in many."""
-
-    @property
-    def product_url(self) -> str: ...
-
-    @property
-    def keys(self) -> Keys: ...
-
-    @property
-    def accounts(self) -> Sequence[DemoAccount]: ...
-
-    def check(self) -> None:
-        """Raise Unavailable if something ended that should run."""
 
 
 class Stage:
