@@ -62,12 +62,15 @@ class WebhookDoor:
         here: Runtime = scope["state"]["runtime"]
         account = scope["path_params"]["account"]
         label = account if account in here.accounts else "unknown"
+        outcome = "internal_error"  # unless we come to an answer of our own
         try:
             problem = await self._problem_with(scope, channel, here)
+            outcome = problem.code if problem else "stored"
         except ClientDisconnect:
-            WEBHOOKS.labels(label, "disconnected").inc()
+            outcome = "disconnected"
             return
-        WEBHOOKS.labels(label, problem.code if problem else "stored").inc()
+        finally:
+            WEBHOOKS.labels(label, outcome).inc()
         if problem is None:
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body"})
