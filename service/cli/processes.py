@@ -212,12 +212,13 @@ def web(config: Path | None, listen: str | None) -> None:
     """
     from service import settings
     from service.runtime import open_runtime
-    from service.telemetry import logs
+    from service.telemetry import logs, traces
     from service.web.app import create_app
     from service.web.server import run
 
     configuration = settings.load(config, os.environ)
     logs.configure(configuration.settled.log, role="web")
+    traces.send_to(configuration.settled.traces, role="web")
     host, port = _host_and_port(listen or configuration.settled.listen, option="--listen")
 
     def opened() -> Any:

@@ -18,6 +18,7 @@ from service.errors import Malformed, Refused, TooLarge, Unavailable, UnknownAcc
 from service.flow.receive import admit, comes_from, receive
 from service.runtime import Runtime
 from service.telemetry.metrics import WEBHOOK_SECONDS, WEBHOOKS
+from service.telemetry.traces import receiving
 from service.web.problems import Problem, problem_of, send_problem
 
 log = structlog.get_logger()
@@ -100,10 +101,9 @@ class WebhookDoor:
         admitted = admit(account, token=token, source=source, accounts=here.accounts)
         check_body_headers(headers, admitted.provider.body_bytes_max)
         body = await self._read(channel, admitted.provider.body_bytes_max)
-        call = Call(headers, body, received_at=datetime.now(UTC))
-        with WEBHOOK_SECONDS.time():
+        with WEBHOOK_SECONDS.time(), receiving(account, headers) as carried:
             await receive(
-                call,
+                Call(carried, body, received_at=datetime.now(UTC)),
                 account=account,
                 token=token,
                 source=source,
