@@ -16,13 +16,15 @@ from service.domain.trace import traceparent_of
 
 PROPAGATOR = TraceContextTextMapPropagator()
 KINDS = {"deliver": SpanKind.CLIENT, "sync": SpanKind.CLIENT}
+# For one batch with all its tries: beat has 5 s to stop, and the last batch goes out meanwhile.
+EXPORT_SECONDS_MAX = 2.0
 NANOSECONDS = 1_000_000_000
 
 
 def spans_to(collector: str, *, role: str) -> "Spans":
     """Return what sends spans to an OTLP collector in batches; the rest when the process ends."""
     provider = TracerProvider(resource=Resource({"service.name": "settled", "settled.role": role}))
-    exporter = OTLPSpanExporter(endpoint=f"{collector.rstrip('/')}/v1/traces")
+    exporter = OTLPSpanExporter(f"{collector.rstrip('/')}/v1/traces", timeout=EXPORT_SECONDS_MAX)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     return Spans(provider)
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from service.domain.order import OrderStatus
-from service.domain.request import ObservedBy
+from service.domain.request import Direction, Kind, ObservedBy
 from service.domain.status import Status
 from service.web.openapi.operations import JSON, parameters_in
 from service.web.openapi.shapes import (
@@ -52,7 +52,13 @@ NEWS: Final[dict[str, Schema]] = {
             "observed_at": TIME,
             "observed_by": one_of(ObservedBy),
         },
-        NEVER_ARRIVED,
+        {
+            "order_id": nullable(TEXT),
+            "kind": one_of(Kind),
+            "direction": one_of(Direction),
+            "attention": array(TEXT),
+            **NEVER_ARRIVED,
+        },
     ),
     "Test": thing({"endpoint": TEXT}),
     "OrderNews": thing(
@@ -77,7 +83,7 @@ NEWS: Final[dict[str, Schema]] = {
                 )
             ),
         },
-        NEVER_ARRIVED,
+        {"attention": array(TEXT), **NEVER_ARRIVED},
     ),
 }
 
