@@ -1,4 +1,4 @@
-"""`python -m tests.schema`: about two minutes; ends with 0 only if every answer is as documented.
+"""`python -m tests.schema`: about a minute; ends with 0 only if every answer is as documented.
 
 The real server on a socket, over a real PostgreSQL that holds one of everything. Provider and ERP
 refuse connections, so that no call leaves this machine. Whatever follows the command goes on to
@@ -29,9 +29,9 @@ LEFT_OUT = (
     "missing_required_header",  # wants 400 without If-Match, where RFC 6585 has 428
     "unsupported_method",  # PATCH .../acknowledge is one of the order "X/acknowledge"
 )
-# Calls made up for each operation, good and bad ones each: more found nothing more.
+# Calls made up for each operation at most, in each phase.
 EXAMPLES = 40
-NOBODY = "https://127.0.0.1:1"
+NOBODY = "https://127.0.0.1:1"  # a port that nobody listens on
 # Nobody reads, so that whoever waits for a read or for news waits in vain.
 SETTINGS = """
 [parameters]

@@ -8,7 +8,6 @@ from service.web.openapi.shapes import TEXT, TIME, Schema, array, nullable, ref
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
 
-
 LIMIT: Final[Schema] = {
     "type": "integer",
     "minimum": 1,
