@@ -156,7 +156,7 @@ def test_a_process_says_so_too(verb: str, nowhere: Path) -> None:
     assert process.stderr is not None
     first = process.stderr.readline()
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
 
     assert first == f"settled LIVE: {nowhere}, database books at 127.0.0.1:1\n"
 
