@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from psycopg import sql
 from psycopg.rows import DictRow
@@ -25,12 +26,20 @@ from service.storage.views.requests import amounts_of, brief_requests
 
 @dataclass(frozen=True, slots=True)
 class OrderFilter:
-    """Which orders a list shows; None does not narrow it. q is any part of a reference."""
+    """Which orders a list shows; None does not narrow it, nor does asking for no attention.
+
+    q is any part of a reference, begins its beginning; case does not matter to either.
+    """
 
     status: str | None = None
     updated_since: datetime | None = None
     q: str | None = None
+    begins: str | None = None
+    attention: bool = False
 
+
+# A stretch of the index by beginning: up to what would follow every reference that begins so.
+_BEGINNING: Final = "lower(reference) ~>=~ lower(%s) and lower(reference) ~<~ lower(%s)"
 
 _SELECT = sql.SQL("select *, {} from orders ").format(
     DECISIONS_OF.format(subject=sql.Identifier("orders"))
@@ -61,11 +70,13 @@ async def list_orders(
         ("status = %s", chosen.status),
         ("updated_at >= %s", chosen.updated_since),
         ("position(lower(%s) in lower(reference)) > 0", chosen.q),
+        (_BEGINNING, chosen.begins, chosen.begins and chosen.begins + "\U0010ffff"),
+        ("attention <> '{}' and %s", chosen.attention or None),
         beyond(walk.beyond, after),
     )
     ending = sql.SQL("{where} order by {order} limit %s").format(where=where, order=walk.order)
     async with reading(pool) as cursor:
-        await cursor.execute(_SELECT + ending, [*values, limit + 1])
+        await cursor.execute(_SELECT + ending, [*values, limit + 1], prepare=False)
         rows = await cursor.fetchall()
     briefs = await brief_requests(pool, [row["id"] for row in rows[:limit]])
     return page_of(

@@ -27,13 +27,14 @@ from service.storage.views.reading import (
 
 @dataclass(frozen=True, slots=True)
 class RequestFilter:
-    """Which requests a list shows; None does not narrow it."""
+    """Which requests a list shows; None does not narrow it, nor does asking for no attention."""
 
     status: str | None = None
     account: str | None = None
     provider_id: str | None = None
     reference: str | None = None
     updated_since: datetime | None = None
+    attention: bool = False
 
 
 _SELECT = sql.SQL(
@@ -67,11 +68,12 @@ async def list_requests(
         ("provider_id = %s", chosen.provider_id),
         ("reference = %s", chosen.reference),
         ("updated_at >= %s", chosen.updated_since),
+        ("attention <> '{}' and %s", chosen.attention or None),
         beyond(walk.beyond, after),
     )
     ending = sql.SQL("{where} order by {order} limit %s").format(where=where, order=walk.order)
     async with reading(pool) as cursor:
-        await cursor.execute(_SELECT + ending, [*values, limit + 1])
+        await cursor.execute(_SELECT + ending, [*values, limit + 1], prepare=False)
         rows = await cursor.fetchall()
     return page_of(rows, limit, ordered_by="updated_at", show=_show)
 
