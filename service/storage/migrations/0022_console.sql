@@ -11,6 +11,8 @@ create index due_set_aside on due (account, parked)
 create index deliveries_unsent on deliveries_closed (state, id)
     where state in ('dead', 'superseded');
 
+create index events_odd on events (verdict, day, id) where verdict <> 'accepted';
+
 -- Orders by how their reference begins, whatever the case.
 create index orders_by_beginning on orders (lower(reference) text_pattern_ops);
 

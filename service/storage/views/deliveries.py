@@ -41,7 +41,10 @@ class DeliveryFilter:
     about: str | None = None
 
 
-# Looked up from the reference down: deliveries have no index by their subject.
+# Looked up from the notifications down: deliveries have no index by their subject.
+_OF_SUBJECT: Final = """
+    d.notification_id in (select n.id from notifications as n where n.subject_id = %s)
+"""
 _ABOUT: Final = """
     d.notification_id in (
         select n.id from notifications as n
@@ -65,7 +68,7 @@ async def list_deliveries(
         ("d.endpoint = %s", chosen.endpoint),
         ("d.state = %s", chosen.state),
         ("d.reference = %s", chosen.reference),
-        ("d.subject_id = %s", chosen.request_id),
+        (_OF_SUBJECT, chosen.request_id),
         ("d.type = %s", chosen.type),
         ("d.created_at >= %s", chosen.since),
         ("d.id >= %s", _first_since(chosen.since)),

@@ -8,10 +8,8 @@ from typing import Final, LiteralString
 
 from service.domain.notification import time_text
 from service.storage.database import Pool
-from service.storage.views.reading import Json, reading
-
-# Counted no further: beyond it a page says "1000+".
-COUNTED_MAX: Final = 1000
+from service.storage.views.lanes import COUNTED_MAX, list_lanes
+from service.storage.views.reading import Json, reading_indexes
 
 _SET_ASIDE: Final = """
     select account, parked, count(*) as found
@@ -37,18 +35,6 @@ _DEAD: Final = """
     select endpoint, count(*) as found
       from (select endpoint from deliveries where state = 'dead' limit %(most)s) as bounded
      group by endpoint order by found desc, endpoint
-"""
-
-_LANES: Final = """
-    select name, state, reason, configured, last_success_at, backlog,
-           (select created_at from deliveries
-             where endpoint = name and state = 'waiting' order by id limit 1) as oldest_at
-      from endpoints,
-           lateral (select count(*) as backlog
-                      from (select from deliveries
-                             where endpoint = name and closed_at is null and state = 'waiting'
-                             limit %(most)s) as bounded) as waiting
-     order by name
 """
 
 _ACCOUNTS: Final = """
@@ -116,12 +102,13 @@ async def read_needs(pool: Pool) -> Needs:
         await cursor.execute(query, {"most": COUNTED_MAX})
         return [_show(row) for row in await cursor.fetchall()]
 
-    async with reading(pool) as cursor:
+    lanes = await list_lanes(pool)
+    async with reading_indexes(pool) as cursor:
         return Needs(
             set_aside=await rows(_SET_ASIDE),
             attention=await rows(_ATTENTION),
             dead=await rows(_DEAD),
-            lanes=await rows(_LANES),
+            lanes=lanes,
             accounts=await rows(_ACCOUNTS),
             drift=await rows(_DRIFT),
             late=await rows(_LATE),

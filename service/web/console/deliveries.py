@@ -14,7 +14,7 @@ from service.storage.views.deliveries import (
     find_delivery,
     list_deliveries,
 )
-from service.storage.views.endpoints import list_endpoints
+from service.storage.views.lanes import list_lanes
 from service.storage.views.reading import Json
 from service.web.console.forms import Form
 from service.web.console.page import ROWS, Visit, act, go, read
@@ -59,7 +59,7 @@ async def show(visit: Visit) -> Response:
 async def plan(visit: Visit) -> Response:
     """Show what would go out again, and to where; nothing is sent yet."""
     chosen = await _found(visit, visit.request.query_params.getlist("id"))
-    lanes = {lane["name"]: lane for lane in await list_endpoints(visit.here.pool)}
+    lanes = {lane["name"]: lane for lane in await list_lanes(visit.here.pool)}
     counts = Counter(delivery["endpoint"] for delivery in chosen)
     return visit.show("resend.html", deliveries=chosen, lanes=lanes, counts=counts)
 

@@ -8,20 +8,21 @@ from service.errors import NotFound
 from service.flow import intervene
 from service.runtime import deliver_parts
 from service.settings import Endpoint
-from service.storage.views.endpoints import find_endpoint, list_endpoints
+from service.storage.views.lanes import list_lanes
 from service.web.console.forms import Form
 from service.web.console.page import Visit, act, go, read
 
 
 async def list_all(visit: Visit) -> Response:
     visit.query()
-    return visit.show("endpoints.html", endpoints=await list_endpoints(visit.here.pool))
+    return visit.show("endpoints.html", endpoints=await list_lanes(visit.here.pool))
 
 
 async def show(visit: Visit) -> Response:
     visit.query()
     name = str(visit.request.path_params["name"])
-    endpoint = await find_endpoint(visit.here.pool, name)
+    lanes = await list_lanes(visit.here.pool)
+    endpoint = next((lane for lane in lanes if lane["name"] == name), None)
     if endpoint is None:
         raise NotFound("no such endpoint")
     configured = visit.here.endpoints.get(name)

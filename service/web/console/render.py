@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import Response
 
-from service.storage.views.needs import COUNTED_MAX
+from service.storage.views.lanes import COUNTED_MAX
 from service.storage.views.reading import Json
 
 # Nothing but our own files, no script in a page, no other page around ours. Forms need a Referer
