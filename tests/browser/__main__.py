@@ -93,7 +93,7 @@ def open_evidence_by_keyboard(page: Page, folder: Path) -> None:
     transition = page.locator(".timeline .is-transition summary").last
     transition.press("Enter")
     expect(page.locator(".timeline details[open] dd", has_text="paid").first).to_be_visible()
-    save(page, folder, "timeline", whole=True)
+    save(page, folder, "timeline")
     say("opened the evidence of a transition by keyboard")
 
 
@@ -174,8 +174,8 @@ def sign_in(page: Page) -> None:
     expect(page).to_have_title("Overview · settled")
 
 
-def save(page: Page, folder: Path, name: str, *, whole: bool = False) -> None:
-    page.screenshot(path=folder / f"{name}.png", full_page=whole)
+def save(page: Page, folder: Path, name: str) -> None:
+    page.screenshot(path=folder / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -138,7 +138,11 @@ def check_origin(request: Request) -> None:
     here: Runtime = request.state.runtime
     ours = {request.headers.get("host"), urlsplit(here.settings.settled.base_url or "").netloc}
     if urlsplit(origin).netloc not in ours - {None, ""}:
-        raise Forbidden("this form was sent from another site", code="bad_origin")
+        raise Forbidden(
+            "this form was sent from another site; if it was not, and a proxy stands before this"
+            " service, set base_url in [settled] to the address that browsers use",
+            code="bad_origin",
+        )
 
 
 def _route(path: str, method: str, answer: Read) -> Route:
