@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from service.cli.configuration import config_option, load_settings, say_where
+from service.cli.completion import complete_accounts
+from service.cli.configuration import config_option, load_settings
 from service.cli.database import with_pool
 from service.cli.exits import ProblemFound
 from service.cli.output import Json, as_text, show_objects, show_table
@@ -49,7 +50,6 @@ def list_all(config: Path | None, as_json: bool) -> None:
 
     configuration = load_settings(config)
     connected = connect_accounts(configuration)
-    say_where(configuration)
     shown = with_pool(configuration, lambda pool: health_of(pool, configuration, connected))
     if as_json:
         show_objects(shown)
@@ -59,7 +59,7 @@ def list_all(config: Path | None, as_json: bool) -> None:
 
 @accounts.command()
 @config_option
-@click.argument("name", metavar="[ACCOUNT]", required=False)
+@click.argument("name", metavar="[ACCOUNT]", required=False, shell_complete=complete_accounts)
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object per line.")
 def check(config: Path | None, name: str | None, as_json: bool) -> None:
     """Try ACCOUNT, or all accounts, live at the provider, and say what to mend.
@@ -81,7 +81,6 @@ def check(config: Path | None, name: str | None, as_json: bool) -> None:
     if name is not None and name not in connected:
         known = ", ".join(connected) or "none"
         raise NotFound(f"no account {name!r} in {configuration.source}; there are: {known}")
-    say_where(configuration)
     chosen = [connected[name]] if name is not None else list(connected.values())
 
     async def try_them(pool: "Pool") -> "list[Checked]":

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from service.cli.configuration import load_settings, say_where
+from service.cli.configuration import load_settings
 from service.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,7 +39,6 @@ def load_to_act(config: Path | None) -> Settings:
     from service.telemetry import logs
 
     configuration = load_settings(config)
-    say_where(configuration)
     logs.configure(configuration.settled.log, role="command", level=logging.ERROR)
     return configuration
 

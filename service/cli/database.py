@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from service.cli.configuration import config_option, load_settings, say_where
+from service.cli.configuration import config_option, load_settings
 from service.cli.exits import ProblemFound
 from service.cli.output import show_object
 from service.settings import Settings
@@ -22,13 +22,17 @@ CONNECTIONS_MAX = 2
 
 @click.group()
 def db() -> None:
-    """Migrate the database, or show how far it is."""
+    """Migrate the database, or show how far it is.
+
+    Example: settled db status
+    """
 
 
 @db.command()
 @config_option
+@click.option("--dry-run", is_flag=True, help="Show what would be applied; apply nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
-def upgrade(config: Path | None, as_json: bool) -> None:
+def upgrade(config: Path | None, dry_run: bool, as_json: bool) -> None:
     """Apply the migrations that are missing; safe to run twice, also at once.
 
     Example: settled db upgrade --config settled.toml
@@ -36,8 +40,11 @@ def upgrade(config: Path | None, as_json: bool) -> None:
     from service.storage import database
 
     configuration = load_settings(config)
-    say_where(configuration)
-    applied = database.upgrade(postgres_url(configuration))
+    url = postgres_url(configuration)
+    if dry_run:
+        show_pending(database.pending(url), as_json=as_json)
+        return
+    applied = database.upgrade(url)
     if as_json:
         show_object({"applied": applied})
         return
@@ -58,13 +65,16 @@ def status(config: Path | None, as_json: bool) -> None:
     from service.storage import database
 
     configuration = load_settings(config)
-    say_where(configuration)
     missing = database.pending(postgres_url(configuration))
+    show_pending(missing, as_json=as_json)
+    refuse_pending(missing)
+
+
+def show_pending(missing: list[str], *, as_json: bool) -> None:
     if as_json:
         show_object({"current": not missing, "pending": missing})
     else:
         click.echo("\n".join(f"pending {name}" for name in missing) or "up to date")
-    refuse_pending(missing)
 
 
 def with_pool(configuration: Settings, ask: Callable[["Pool"], Awaitable[T]]) -> T:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from service.cli.acting import load_to_act, reason_option, rung, say_dry, who
-from service.cli.configuration import config_option, load_settings, say_where
+from service.cli.completion import complete_endpoints
+from service.cli.configuration import config_option, load_settings
 from service.cli.database import with_pool
 from service.cli.output import Json, as_text, show_fields, show_object, show_objects, show_table
 from service.cli.reconcile import moment_in
@@ -37,7 +38,7 @@ def deliveries() -> None:
 
 @deliveries.command("list")
 @config_option
-@click.option("--endpoint", help="Only to this endpoint.")
+@click.option("--endpoint", help="Only to this endpoint.", shell_complete=complete_endpoints)
 @click.option("--state", type=click.Choice(STATES))
 @click.option("--type", "kind", metavar="TYPE", help="Such as payment_request.paid.")
 @click.option("--reference", help="Only about this order.")
@@ -73,7 +74,6 @@ def list_all(
         since=moment_in(since, option="--since", now=datetime.now(UTC))[0] if since else None,
     )
     configuration = load_settings(config)
-    say_where(configuration)
     page = with_pool(
         configuration, lambda pool: list_deliveries(pool, chosen, after=None, limit=limit)
     )
@@ -95,7 +95,6 @@ def show(config: Path | None, delivery_id: str, as_json: bool) -> None:
     Example: settled deliveries show dlv_01m9x0c5n8qk4v7t2w6y3z1a0b
     """
     configuration = load_settings(config)
-    say_where(configuration)
     show_delivery(with_pool(configuration, lambda pool: find(pool, delivery_id)), as_json=as_json)
 
 

@@ -86,6 +86,7 @@ def demo(
 
     Example: settled demo --orders 500 --faults drop=0.2,duplicate=0.2,reorder=0.2
     """
+    from service.cli.configuration import load_settings
     from service.cli.demo_processes import running
     from service.cli.demo_progress import narrator
     from service.cli.demo_report import report_of, show_report
@@ -97,6 +98,7 @@ def demo(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     plan = Plan(orders, seed, faults, broken)
     with running(plan, keep_folder=stay) as processes:
+        load_settings(processes.folder / "settled.toml")  # It says which, like every verb.
         with narrator(orders) as telling:
             telling.say(f"playing {orders} orders with seed {seed} in {processes.folder}")
             ending = asyncio.run(play(plan, processes, show=telling.show, started_at=started_at))

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from service import embedded
 from service.cli.configuration import write_owner_only
@@ -136,6 +137,22 @@ class Processes:
         """Raise Unavailable, with the end of its log, if one of them has ended."""
         self.sandbox.check()
         self.product.check()
+
+
+class Running(Protocol):
+    """What runs while a stage plays: the product, in one process tree or in many."""
+
+    @property
+    def product_url(self) -> str: ...
+
+    @property
+    def keys(self) -> Keys: ...
+
+    @property
+    def accounts(self) -> Sequence[DemoAccount]: ...
+
+    def check(self) -> None:
+        """Raise Unavailable if something ended that should run."""
 
 
 @contextmanager

@@ -1,7 +1,6 @@
-"""How far a demo is, on stderr: a bar on a terminal, a line now and then elsewhere."""
+"""How far a demo is, on stderr: a bar on a terminal, nothing elsewhere."""
 
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -11,8 +10,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from service.cli.demo_stage import Score
-
-LINE_SECONDS = 2.0
 
 
 class Narrator(Protocol):
@@ -31,7 +28,7 @@ class Narrator(Protocol):
 def narrator(orders: int) -> Iterator[Narrator]:
     """Lend who suits where stderr goes; orders are how many there are to play."""
     if not sys.stderr.isatty():
-        yield Lines(orders)
+        yield Lines()
         return
     columns = (
         BarColumn(bar_width=24),
@@ -58,21 +55,13 @@ class Bar:
 
 
 class Lines:
-    """A short line every two seconds, if there is news."""
-
-    def __init__(self, orders: int) -> None:
-        self._orders = orders
-        self._shown: Score | None = None
-        self._shown_at = time.monotonic()
+    """What is told, without a bar: nobody watches."""
 
     def say(self, text: str) -> None:
         click.echo(text, err=True)
 
     def show(self, score: Score) -> None:
-        now = time.monotonic()
-        if score != self._shown and now >= self._shown_at + LINE_SECONDS:
-            self._shown, self._shown_at = score, now
-            self.say(f"{score.played}/{self._orders} {_counts(score)}")
+        """Show nothing: the report tells how it ended."""
 
 
 def _counts(score: Score) -> str:

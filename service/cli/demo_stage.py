@@ -35,7 +35,7 @@ from service.cli.demo_checks import (
     transitions_by_cause,
 )
 from service.cli.demo_plan import Introduction, Plan, PlannedOrder, PlannedRequest
-from service.cli.demo_processes import Processes
+from service.cli.demo_processes import Processes, Running
 from service.errors import Unavailable
 
 CURRENCY = "EUR"
@@ -151,7 +151,7 @@ class Stage:
     def __init__(
         self,
         plan: Plan,
-        processes: Processes,
+        processes: Running,
         sandbox: Api,
         product: Api,
         show: Callable[[Score], None],

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from service.cli.acting import load_to_act, reason_option, rung, say_dry, who
-from service.cli.configuration import config_option, load_settings, say_where
+from service.cli.completion import complete_endpoints
+from service.cli.configuration import config_option, load_settings
 from service.cli.database import with_pool
 from service.cli.exits import ProblemFound
 from service.cli.output import Json, as_text, show_fields, show_object, show_objects, show_table
@@ -43,7 +44,6 @@ def list_all(config: Path | None, as_json: bool) -> None:
     from service.storage.views.endpoints import list_endpoints
 
     configuration = load_settings(config)
-    say_where(configuration)
     shown = with_pool(configuration, list_endpoints)
     if as_json:
         show_objects(shown)
@@ -53,7 +53,7 @@ def list_all(config: Path | None, as_json: bool) -> None:
 
 @endpoints.command()
 @config_option
-@click.argument("name", metavar="ENDPOINT")
+@click.argument("name", metavar="ENDPOINT", shell_complete=complete_endpoints)
 @reason_option
 @click.option("--dry-run", is_flag=True, help="Show the endpoint; change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
@@ -83,7 +83,7 @@ def pause(config: Path | None, name: str, reason: str | None, dry_run: bool, as_
 
 @endpoints.command()
 @config_option
-@click.argument("name", metavar="ENDPOINT")
+@click.argument("name", metavar="ENDPOINT", shell_complete=complete_endpoints)
 @reason_option
 @click.option("--dry-run", is_flag=True, help="Show the endpoint; change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
@@ -114,7 +114,7 @@ def resume(
 
 @endpoints.command()
 @config_option
-@click.argument("name", metavar="ENDPOINT")
+@click.argument("name", metavar="ENDPOINT", shell_complete=complete_endpoints)
 @click.option("--dry-run", is_flag=True, help="Say where it would go; send nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
 def test(config: Path | None, name: str, dry_run: bool, as_json: bool) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from service.cli.acting import load_to_act, reason_option, rung, say_dry, who
-from service.cli.configuration import config_option, load_settings, say_where
+from service.cli.completion import complete_accounts
+from service.cli.configuration import config_option, load_settings
 from service.cli.database import with_pool
 from service.cli.exits import ProblemFound
 from service.cli.output import Json, as_text, show_fields, show_object, show_objects, show_table
@@ -39,7 +40,7 @@ def events() -> None:
 
 @events.command("list")
 @config_option
-@click.option("--account", help="Only events of this account.")
+@click.option("--account", help="Only events of this account.", shell_complete=complete_accounts)
 @click.option("--verdict", type=click.Choice([str(verdict) for verdict in EventVerdict]))
 @click.option("--provider-id", help="Only about this identifier at the provider.")
 @click.option("--since", help="Received since then: so long ago, or an RFC 3339 time.")
@@ -69,7 +70,6 @@ def list_all(
         since=moment_in(since, option="--since", now=datetime.now(UTC))[0] if since else None,
     )
     configuration = load_settings(config)
-    say_where(configuration)
     page = with_pool(configuration, lambda pool: list_events(pool, chosen, after=None, limit=limit))
     if as_json:
         show_objects(page.items)
@@ -89,7 +89,6 @@ def show(config: Path | None, event_id: str, as_json: bool) -> None:
     Example: settled events show evt_01m9x0c5n8qk4v7t2w6y3z1a0b
     """
     configuration = load_settings(config)
-    say_where(configuration)
     show_event(with_pool(configuration, lambda pool: find(pool, event_id)), as_json=as_json)
 
 

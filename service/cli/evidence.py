@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import click
 
-from service.cli.configuration import config_option, load_settings, say_where, write_owner_only
+from service.cli.configuration import config_option, load_settings, write_owner_only
 from service.cli.database import with_pool
 from service.cli.exits import NotConfirmed, ProblemFound
 from service.cli.output import as_text, show_fields, show_object
@@ -33,6 +33,8 @@ def evidence() -> None:
     """Write the history of a request as a pack that anyone can check, or check one.
 
     `settled evidence ID` is short for `settled evidence write ID`.
+
+    Example: settled evidence prq_01m9x0c5n8qk4v7t2w6y3z1a0b --out INV-1043.jsonl
     """
 
 
@@ -44,7 +46,10 @@ def evidence() -> None:
 )
 @click.option("--raw", is_flag=True, help="With answers and bodies: they hold names and IBANs.")
 @click.option("--yes", is_flag=True, help="Confirms --raw.")
-def write(config: Path | None, request_id: str, out: Path | None, raw: bool, yes: bool) -> None:
+@click.option("--dry-run", is_flag=True, help="Tell what it would hold; write nothing.")
+def write(
+    config: Path | None, request_id: str, out: Path | None, raw: bool, yes: bool, dry_run: bool
+) -> None:
     """Write all that is kept of the request with our id ID (prq_...) as one pack of JSON lines.
 
     Its transitions and those of its order, the reads and events behind them and the notifications
@@ -58,7 +63,6 @@ def write(config: Path | None, request_id: str, out: Path | None, raw: bool, yes
     if raw and not yes:
         raise NotConfirmed("--raw puts names and bank accounts into the pack; --yes confirms it")
     configuration = load_settings(config)
-    say_where(configuration)
     at = datetime.now(UTC)
     rows = with_pool(
         configuration, lambda pool: read_evidence(pool, request_id, with_raw=raw, at=at)
@@ -66,12 +70,11 @@ def write(config: Path | None, request_id: str, out: Path | None, raw: bool, yes
     if rows is None:
         raise NotFound(f"no request {request_id!r}")
     pack = b"".join(write_pack(rows))
-    if out is None:
-        sys.stdout.buffer.write(pack)
-    else:
-        _write_new(out, pack)
+    if not dry_run:
+        _hand_over(pack, out)
     checked = check_pack(pack)
-    click.echo(f"wrote {sum(checked.counts.values())} rows, seal {checked.seal}", err=True)
+    done = "would write" if dry_run else "wrote"
+    click.echo(f"{done} {sum(checked.counts.values())} rows, seal {checked.seal}", err=True)
     _tell_missing(checked)
     _refuse(checked.problems)
 
@@ -112,7 +115,10 @@ def verify(file: BinaryIO, seal: str | None, as_json: bool) -> None:
     _refuse(problems)
 
 
-def _write_new(path: Path, pack: bytes) -> None:
+def _hand_over(pack: bytes, path: Path | None) -> None:
+    if path is None:
+        sys.stdout.buffer.write(pack)
+        return
     try:
         write_owner_only(path, pack.decode(), replace=False)
     except FileExistsError:

@@ -1,11 +1,5 @@
 """What the command's exit codes mean, and which error leads to which.
 
-0  fine                            1  unexpected
-2  usage                           3  configuration invalid
-4  dependency unreachable          5  not found
-6  checked and found a problem     7  refused without --yes or --force
-130  interrupted
-
 Source: CONTRACT.md, section 2.
 """
 
@@ -13,6 +7,18 @@ from service.errors import Misconfigured, NotFound, Unavailable, UnknownAccount
 
 UNEXPECTED = 1
 INTERRUPTED = 130
+
+MEANINGS = {
+    0: "fine",
+    UNEXPECTED: "unexpected",
+    2: "usage",
+    3: "configuration invalid",
+    4: "something needed cannot be reached",
+    5: "not found",
+    6: "checked, and found a problem",
+    7: "refused without --yes or --force",
+    INTERRUPTED: "interrupted",
+}
 
 
 class ProblemFound(Exception):

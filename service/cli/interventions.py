@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from service.cli.configuration import config_option, load_settings, say_where
+from service.cli.completion import complete_endpoints
+from service.cli.configuration import config_option, load_settings
 from service.cli.database import with_pool
 from service.cli.output import as_text, show_objects, show_table
 from service.cli.reconcile import moment_in
@@ -18,12 +19,15 @@ COLUMNS = ("at", "did", "who", "reason", "endpoint", "about")
 
 @click.group()
 def interventions() -> None:
-    """Look at what persons did."""
+    """Look at what persons did.
+
+    Example: settled interventions list --since 7d
+    """
 
 
 @interventions.command("list")
 @config_option
-@click.option("--endpoint", help="Only at this endpoint.")
+@click.option("--endpoint", help="Only at this endpoint.", shell_complete=complete_endpoints)
 @click.option("--since", help="Done since then: so long ago, or an RFC 3339 time.")
 @click.option(
     "--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT_DEFAULT, show_default=True
@@ -41,7 +45,6 @@ def list_all(
     began = moment_in(since, option="--since", now=datetime.now(UTC))[0] if since else None
     chosen = InterventionFilter(endpoint=endpoint, since=began)
     configuration = load_settings(config)
-    say_where(configuration)
     page = with_pool(
         configuration, lambda pool: list_interventions(pool, chosen, after=None, limit=limit)
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service.cli.configuration import config_option, load_settings, say_where
+from service.cli.configuration import config_option, load_settings
 from service.cli.database import with_pool
 from service.cli.output import GAP, Json, as_text, show_object
 from service.domain.notification import time_text
@@ -56,7 +56,6 @@ def listen(
     Example: settled listen --what transition --what attempt --json
     """
     configuration = load_settings(config)
-    say_where(configuration)
     listener = Listener(heartbeat_seconds, limit, as_json=as_json)
     with_pool(configuration, lambda pool: listener.run(pool, configuration, what or WHAT))
     if not listener.is_full:

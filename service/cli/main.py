@@ -5,6 +5,7 @@ them. Verbs raise; here alone an error becomes a line on stderr and an exit code
 """
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -12,8 +13,9 @@ from types import TracebackType
 from typing import NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
-from service.cli.exits import INTERRUPTED, NotConfirmed, ProblemFound, exit_code_of
+from service.cli.exits import INTERRUPTED, MEANINGS, NotConfirmed, ProblemFound, exit_code_of
 from service.errors import SettledError
 
 
@@ -27,6 +29,8 @@ class Verb(NamedTuple):
 VERBS = {
     "demo": Verb("demo:demo", "Play the whole story on this machine, without any account."),
     "init": Verb("configuration:init", "Write a commented configuration file."),
+    "doctor": Verb("doctor:doctor", "Check everything, and say what to mend."),
+    "status": Verb("status:status", "Show how things stand, on one screen."),
     "up": Verb("processes:up", "Start everything in one terminal."),
     "web": Verb("processes:web", "Serve webhooks, API and console."),
     "worker": Verb("processes:worker", "Read requests and deliver notifications."),
@@ -49,7 +53,17 @@ VERBS = {
     "verify": Verb("verify:verify", "Check a notification's signature, offline."),
     "sandbox": Verb("sandbox:sandbox", "Serve fake providers and a fake ERP."),
     "trigger": Verb("sandbox:trigger", "Play a story in the sandbox."),
+    "completion": Verb("completion:completion", "Print what completes words in a shell."),
 }
+
+EPILOG = "\n\n".join(
+    (
+        "Example: settled demo --orders 40",
+        "\b\nExit codes of every verb:\n"
+        + "\n".join(f"  {str(code).ljust(5)}{meaning}" for code, meaning in MEANINGS.items()),
+        "Data goes to stdout, talk and progress to stderr. NO_COLOR=1 turns colours off.",
+    )
+)
 
 
 class VerbGroup(click.Group):
@@ -65,12 +79,21 @@ class VerbGroup(click.Group):
         command: click.Command = getattr(import_module(f"service.cli.{module}"), attribute)
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer the verbs without importing any, since somebody waits at every key."""
+        verbs = [
+            CompletionItem(name, help=verb.help)
+            for name, verb in VERBS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*verbs, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, verb.help) for name, verb in VERBS.items()])
 
 
-@click.group(cls=VerbGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=VerbGroup, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
 @click.version_option(package_name="settled")
 def settled() -> None:
     """Read the truth from payment providers and tell the ERP."""
@@ -80,6 +103,9 @@ def main() -> None:
     """Run the command line of this process and exit."""
     sys.excepthook = report_unexpected
     exit_code = run(sys.argv[1:])
+    if exit_code == INTERRUPTED:
+        # From here on a second Ctrl-C would end the interpreter in its last steps, not with 130.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Here, where a full disk is reported like any other error; at the very end Python would only
     # say 120.
     sys.stdout.flush()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from service.cli.configuration import config_option, load_settings, say_where
+from service.cli.configuration import config_option, load_settings
 from service.cli.database import with_pool
 from service.cli.decisions import show_decisions
 from service.cli.output import Json, as_text, show_fields, show_object, show_objects, show_table
@@ -20,19 +20,28 @@ REQUEST_COLUMNS = ("id", "account", "provider_id", "status", "received", "refund
 
 @click.group()
 def orders() -> None:
-    """Look at orders."""
+    """Look at orders.
+
+    Example: settled orders show INV-1043
+    """
 
 
 @orders.command("list")
 @config_option
 @click.option("--status", type=click.Choice([str(status) for status in OrderStatus]))
 @click.option("--search", metavar="TEXT", help="Any part of a reference.")
+@click.option("--attention", is_flag=True, help="Only those that ask for a person.")
 @click.option(
     "--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT_DEFAULT, show_default=True
 )
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object per line.")
 def list_all(
-    config: Path | None, status: str | None, search: str | None, limit: int, as_json: bool
+    config: Path | None,
+    status: str | None,
+    search: str | None,
+    attention: bool,
+    limit: int,
+    as_json: bool,
 ) -> None:
     """List orders, the one that changed last first.
 
@@ -41,8 +50,7 @@ def list_all(
     from service.storage.views.orders import OrderFilter, list_orders
 
     configuration = load_settings(config)
-    say_where(configuration)
-    chosen = OrderFilter(status=status, q=search)
+    chosen = OrderFilter(status=status, q=search, attention=attention or None)
     page = with_pool(configuration, lambda pool: list_orders(pool, chosen, after=None, limit=limit))
     if as_json:
         show_objects(page.items)
@@ -64,7 +72,6 @@ def show(config: Path | None, reference: str, as_json: bool) -> None:
     from service.storage.views.orders import find_order
 
     configuration = load_settings(config)
-    say_where(configuration)
     order = with_pool(configuration, lambda pool: find_order(pool, reference))
     if order is None:
         raise NotFound(f"no order with reference {reference!r}")

@@ -5,6 +5,7 @@ cursor of a terminal nor mark up a table.
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -78,4 +79,5 @@ def _show_rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> N
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
-    Console().print(table)
+    # Without colours there is no bold, either: a list that is kept has no control characters.
+    Console(color_system=None if os.environ.get("NO_COLOR") else "auto").print(table)

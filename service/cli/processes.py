@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from service.cli.configuration import say_where
+from service.cli.configuration import config_option, load_settings
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -25,15 +25,9 @@ GRACE_SECONDS = 15.0
 
 PORT_MAX = 65_535
 
-_config = click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    help="Configuration file; else $SETTLED_CONFIG, else ./settled.toml.",
-)
-
 
 @click.command()
-@_config
+@config_option
 def up(config: Path | None) -> None:
     """Run everything in one terminal.
 
@@ -43,16 +37,14 @@ def up(config: Path | None) -> None:
 
     Example: settled up --config settled.toml
     """
-    from service import settings
     from service.erp import recipes_of
     from service.runtime import connect_accounts
     from service.telemetry import logs
 
-    configuration = settings.load(config, os.environ)
+    configuration = load_settings(config)
     connect_accounts(configuration)
     recipes_of(configuration)
     logs.configure(configuration.settled.log, role="up")
-    say_where(configuration)
     sys.exit(run_up(configuration, Path(configuration.source)))
 
 
@@ -200,20 +192,19 @@ def _watchdog(configuration: "Settings") -> Callable[[], list[int]]:
 
 
 @click.command()
-@_config
+@config_option
 @click.option("--listen", help="HOST:PORT instead of the configured one.")
 def web(config: Path | None, listen: str | None) -> None:
     """Run the receiver, the API and the console.
 
     Example: settled web --config settled.toml
     """
-    from service import settings
     from service.runtime import open_runtime
     from service.telemetry import logs
     from service.web.app import create_app
     from service.web.server import run
 
-    configuration = settings.load(config, os.environ)
+    configuration = load_settings(config)
     logs.configure(configuration.settled.log, role="web")
     host, _, port = (listen or configuration.settled.listen).rpartition(":")
     if not host or not port.isdecimal() or int(port) > PORT_MAX:
@@ -233,20 +224,19 @@ def web(config: Path | None, listen: str | None) -> None:
 
 
 @click.command()
-@_config
+@config_option
 @click.option("--processes", type=click.IntRange(1), help="Worker processes; one per core.")
 def worker(config: Path | None, processes: int | None) -> None:
     """Run Celery workers, supervised: whatever dies is started again.
 
     Example: settled worker --processes 4
     """
-    from service import settings
     from service.errors import Unavailable
     from service.runtime import find_servers
     from service.storage.workers import forget_workers
     from service.telemetry import logs
 
-    configuration = settings.load(config, os.environ)
+    configuration = load_settings(config)
     logs.configure(configuration.settled.log, role="worker")
     count = processes or configuration.settled.workers
     command = [sys.executable, "-m", "workers.app", configuration.source]
@@ -259,16 +249,15 @@ def worker(config: Path | None, processes: int | None) -> None:
 
 
 @click.command()
-@_config
+@config_option
 def beat(config: Path | None) -> None:
     """Run one beat, supervised; any number of them may run.
 
     Example: settled beat
     """
-    from service import settings
     from service.telemetry import logs
 
-    configuration = settings.load(config, os.environ)
+    configuration = load_settings(config)
     logs.configure(configuration.settled.log, role="beat")
     command = [sys.executable, "-m", "workers.beat", configuration.source]
     _supervise_alone(configuration, "beat", command, 1)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service.cli.configuration import config_option, load_settings, say_where
+from service.cli.completion import complete_accounts
+from service.cli.configuration import config_option, load_settings
 from service.cli.database import postgres_url, refuse_pending
 from service.cli.exits import NotConfirmed, ProblemFound
 from service.cli.output import show_table
@@ -37,7 +38,11 @@ class Outcome:
 
 @click.command()
 @config_option
-@click.option("--account", help="Only requests of this account.")
+@click.option(
+    "--account",
+    help="Only requests of this account.",
+    shell_complete=complete_accounts,
+)
 @click.option(
     "--since",
     default="7d",
@@ -75,7 +80,6 @@ def reconcile(
     if account is not None and account not in known:
         there_are = ", ".join(known) or "none"
         raise NotFound(f"no account {account!r} in {configuration.source}; there are: {there_are}")
-    say_where(configuration)
     confirm(configuration, dry_run=dry_run, yes=yes)
     refuse_pending(pending(postgres_url(configuration)))
     logs.configure(configuration.settled.log, role="command", level=logging.ERROR)

@@ -1,7 +1,6 @@
-"""How far a reconcile is, on stderr: a bar with the time left on a terminal, a line elsewhere."""
+"""How far a reconcile is, on stderr: a bar with the time left on a terminal, its ends elsewhere."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -17,8 +16,6 @@ from rich.progress import (
 )
 
 from service.storage.reconciles import Run
-
-LINE_SECONDS = 2.0
 
 Show = Callable[[Run], None]
 
@@ -66,29 +63,15 @@ class Bars:
 
 
 class Lines:
-    """A line at the beginning, one every two seconds, and one at the end."""
+    """A line when an account begins and one at its end: nobody watches what lies between."""
 
     def __init__(self) -> None:
-        self._began: dict[int, tuple[float, int]] = {}
-        self._said_at = 0.0
+        self._begun: set[int] = set()
 
     def show(self, run: Run) -> None:
-        now = time.monotonic()
-        is_first = run.id not in self._began
-        began_at, began_with = self._began.setdefault(run.id, (now, run.compared))
-        if not (is_first or run.is_finished) and now < self._said_at + LINE_SECONDS:
+        if run.id in self._begun and not run.is_finished:
             return
-        self._said_at = now
-        seconds = seconds_left(run, done=run.compared - began_with, seconds=now - began_at)
-        left = "" if seconds is None or run.is_finished else f", about {seconds:.0f} s left"
+        self._begun.add(run.id)
         click.echo(
-            f"{run.account}: {run.compared}/{run.expected} compared, {run.drifted} drift{left}",
-            err=True,
+            f"{run.account}: {run.compared}/{run.expected} compared, {run.drifted} drift", err=True
         )
-
-
-def seconds_left(run: Run, *, done: int, seconds: float) -> float | None:
-    """Return how long the rest takes at the pace of what was done, None before there is one."""
-    if not done:
-        return None
-    return max(0, run.expected - run.compared) * seconds / done

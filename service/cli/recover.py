@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from service.cli.acting import load_to_act, reason_option, rung, say_dry, who
+from service.cli.completion import complete_endpoints
 from service.cli.configuration import config_option
 from service.cli.database import with_pool
 from service.cli.endpoints import named
@@ -29,7 +30,13 @@ LOOK_SECONDS = 0.5
 
 @click.command()
 @config_option
-@click.option("--endpoint", "name", required=True, help="Where to send them.")
+@click.option(
+    "--endpoint",
+    "name",
+    required=True,
+    help="Where to send them.",
+    shell_complete=complete_endpoints,
+)
 @click.option(
     "--since", required=True, help="Where the window begins: so long ago, or an RFC 3339 time."
 )

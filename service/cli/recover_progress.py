@@ -1,7 +1,6 @@
-"""How far a recovery is, on stderr: a bar with the time left on a terminal, a line elsewhere."""
+"""How far a recovery is, on stderr: a bar with the time left on a terminal, its ends elsewhere."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,8 +15,6 @@ from rich.progress import (
 )
 
 from service.cli.output import Json
-
-LINE_SECONDS = 2.0
 
 Show = Callable[[Json], None]
 
@@ -49,17 +46,15 @@ def shown_progress(*, gone_on_with: bool) -> Iterator[Show]:
 
 
 class Lines:
-    """A line at the beginning, one every two seconds, and one at the end."""
+    """A line at the beginning and one at the end: nobody watches what lies between."""
 
     def __init__(self) -> None:
-        self._said_at: float | None = None
+        self._has_begun = False
 
     def show(self, recovery: Json) -> None:
-        now = time.monotonic()
-        is_soon = self._said_at is not None and now < self._said_at + LINE_SECONDS
-        if is_soon and recovery["state"] == "running":
+        if self._has_begun and recovery["state"] == "running":
             return
-        self._said_at = now
+        self._has_begun = True
         click.echo(
             f"{in_words(recovery)}: {done_of(recovery)}/{total_of(recovery)} sent again,"
             f" {recovery['dead']} turned down",

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service.cli.configuration import config_option, load_settings, say_where
+from service.cli.acting import rung, say_dry
+from service.cli.completion import complete_accounts
+from service.cli.configuration import config_option, load_settings
 from service.cli.database import with_pool
 from service.cli.decisions import show_decisions
 from service.cli.output import Json, as_text, show_fields, show_object, show_objects, show_table
@@ -28,19 +30,32 @@ COLUMNS = ("id", "account", "reference", "provider_id", "status", "received", "a
 
 @click.group()
 def requests() -> None:
-    """Look at payment requests, or read one again."""
+    """Look at payment requests, or read one again.
+
+    Example: settled requests list --attention
+    """
 
 
 @requests.command("list")
 @config_option
 @click.option("--status", type=click.Choice([str(status) for status in Status]))
-@click.option("--account", help="Only requests of this account.")
+@click.option(
+    "--account",
+    help="Only requests of this account.",
+    shell_complete=complete_accounts,
+)
+@click.option("--attention", is_flag=True, help="Only those that ask for a person.")
 @click.option(
     "--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT_DEFAULT, show_default=True
 )
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object per line.")
 def list_all(
-    config: Path | None, status: str | None, account: str | None, limit: int, as_json: bool
+    config: Path | None,
+    status: str | None,
+    account: str | None,
+    attention: bool,
+    limit: int,
+    as_json: bool,
 ) -> None:
     """List requests, the one that changed last first.
 
@@ -49,8 +64,7 @@ def list_all(
     from service.storage.views.requests import RequestFilter, list_requests
 
     configuration = load_settings(config)
-    say_where(configuration)
-    chosen = RequestFilter(status=status, account=account)
+    chosen = RequestFilter(status=status, account=account, attention=attention or None)
     page = with_pool(
         configuration, lambda pool: list_requests(pool, chosen, after=None, limit=limit)
     )
@@ -87,7 +101,6 @@ def show(
     at = parse_time(at_text, "--at") if at_text else None
     as_of = parse_time(as_of_text, "--as-of") if as_of_text else None
     configuration = load_settings(config)
-    say_where(configuration)
 
     async def ask(pool: "Pool") -> Json:
         if at or as_of:
@@ -108,8 +121,11 @@ def show(
     show_default=True,
     help="Seconds to wait for the read.",
 )
+@click.option("--dry-run", is_flag=True, help="Show the request; read nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
-def sync(config: Path | None, request_id: str, wait_seconds: int, as_json: bool) -> None:
+def sync(
+    config: Path | None, request_id: str, wait_seconds: int, dry_run: bool, as_json: bool
+) -> None:
     """Have a worker read ID at its provider now, and show what it is then.
 
     Exit 4 when no read has finished in time; the request stays due all the same.
@@ -117,31 +133,28 @@ def sync(config: Path | None, request_id: str, wait_seconds: int, as_json: bool)
     Example: settled requests sync prq_01m9x0c5n8qk4v7t2w6y3z1a0b
     """
     from service.flow.intervene import sync_now
-    from service.nudge import SYNC, Bell
-    from service.runtime import find_servers
+    from service.nudge import SYNC
 
     configuration = load_settings(config)
-    say_where(configuration)
-    bell = Bell(find_servers(configuration).redis)
+    if dry_run:
+        request = with_pool(configuration, lambda pool: find(pool, request_id))
+        say_dry(f"{request['provider_id']} would be read at {request['account']}")
+        show_request(request, as_json=as_json)
+        return
+    with rung(configuration, SYNC) as wake:
 
-    def wake() -> None:
-        # Blocks for a second at most, on a loop with nothing else to do. Unheard, it is beat's
-        # turn: the request is due all the same.
-        bell.ring(SYNC)
-
-    async def sync_and_find(pool: "Pool") -> Json:
-        finished = await sync_now(pool, request_id=request_id, wake=wake, wait_seconds=wait_seconds)
-        if not finished:
-            raise Unavailable(
-                f"no read of {request_id} finished within {wait_seconds} s; it stays due."
-                " Is a worker running, and does the provider answer?"
+        async def sync_and_find(pool: "Pool") -> Json:
+            finished = await sync_now(
+                pool, request_id=request_id, wake=wake, wait_seconds=wait_seconds
             )
-        return await find(pool, request_id)
+            if not finished:
+                raise Unavailable(
+                    f"no read of {request_id} finished within {wait_seconds} s; it stays due."
+                    " Is a worker running, and does the provider answer?"
+                )
+            return await find(pool, request_id)
 
-    try:
         show_request(with_pool(configuration, sync_and_find), as_json=as_json)
-    finally:
-        bell.close()
 
 
 async def find(pool: "Pool", request_id: str) -> Json:

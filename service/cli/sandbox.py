@@ -1,9 +1,12 @@
 """`settled sandbox` runs the fake providers and ERP; `settled trigger` plays a story there."""
 
+import json
 from pathlib import Path
 
 import click
 
+from service.cli.acting import say_dry
+from service.cli.completion import complete_accounts
 from service.errors import NotFound, Unavailable
 
 SANDBOX_URL = "http://127.0.0.1:9000"
@@ -49,12 +52,15 @@ def sandbox(listen: str, config: Path | None) -> None:
 
 
 @click.command()
-@click.argument("account")
+@click.argument("account", shell_complete=complete_accounts)
 @click.argument("story")
 @click.option("--sandbox-url", default=SANDBOX_URL, show_default=True)
 @click.option("--request", "provider_id", help="Play it on this request, by the provider's id.")
 @click.option("--reference", help="The ERP's reference; a new one unless given.")
 @click.option("--amount", type=click.IntRange(1), help="In minor units; 4000 unless given.")
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be asked of the sandbox; ask nothing."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def trigger(
     account: str,
@@ -63,6 +69,7 @@ def trigger(
     provider_id: str | None,
     reference: str | None,
     amount: int | None,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Play STORY for ACCOUNT in the sandbox: paid, expired, refund, chargeback, ...
@@ -76,8 +83,12 @@ def trigger(
     path = f"/sandbox/accounts/{quote(account, safe='')}/stories/{quote(story, safe='')}"
     asked = {"provider_id": provider_id, "reference": reference, "amount": amount}
     body = {name: value for name, value in asked.items() if value is not None}
+    url = sandbox_url.rstrip("/") + path
+    if dry_run:
+        say_dry(f"POST {url} with {json.dumps(body)}")
+        return
     try:
-        answer = httpx.post(sandbox_url.rstrip("/") + path, json=body, timeout=10)
+        answer = httpx.post(url, json=body, timeout=10)
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise Unavailable(f"no sandbox at {sandbox_url}: {error}") from error
     if answer.status_code == 404:

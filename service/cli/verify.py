@@ -48,7 +48,10 @@ def verify(
     tolerance: str,
     as_json: bool,
 ) -> None:
-    """Check that we signed a notification; exit 6 if not."""
+    """Check that we signed a notification; exit 6 if not.
+
+    Example: settled verify --secret-file secret --headers headers --body body --at 1764000000
+    """
     headers = parse_headers(header_file.read())
     at = parse_time(at_text, "--at") if at_text else datetime.now(UTC)
     secrets = [parse_secret(file) for file in secret_files]

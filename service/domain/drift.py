@@ -3,8 +3,16 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from service.domain.lifecycle import Contradiction, NoChange, Stale, Transition, Verdict
-from service.domain.request import Facts, Key, PaymentRequest
+from service.domain.lifecycle import (
+    Contradiction,
+    NoChange,
+    Stale,
+    Transition,
+    Verdict,
+    refused,
+    with_reversal,
+)
+from service.domain.request import Facts, Key, Observation, PaymentRequest
 
 
 class DriftClass(StrEnum):
@@ -38,25 +46,26 @@ class Drift:
 
 
 def class_of(
-    request: PaymentRequest | None, verdict: Verdict, theirs: Facts, *, is_pending: bool
+    request: PaymentRequest | None, verdict: Verdict, seen: Observation, *, is_pending: bool
 ) -> DriftClass | None:
     """Return in which way a fresh read departs from the record, None where it does not.
 
     request is None where we have no record; is_pending says that a look at it is outstanding. A
-    contradiction that the record is flagged with already is no news.
+    contradiction that has flagged the record before is no news, whether or not somebody has seen to
+    it since.
     """
     if request is None:
         return DriftClass.UNKNOWN_HERE
     match verdict:
         case Stale():
             return None
-        case Contradiction(attention=code) if code in request.attention:
+        case Contradiction(attention=code) if refused(request, seen, code=code) == request:
             return None
         case NoChange(after=after) if not _differ(request.facts, after.facts):
             return None
         case NoChange() | Transition() | Contradiction():
             pass
-    before = request.facts
+    before, theirs = request.facts, with_reversal(seen.facts)
     if is_pending:
         return DriftClass.LAGGING
     if before is None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from service.domain.drift import Drift, DriftClass, class_of
+from service.domain.lifecycle import with_reversal
 from service.domain.request import (
     BelongsTo,
     Key,
@@ -193,10 +194,10 @@ def _judge(looks: Sequence[Look], record: _Record, parts: SyncParts) -> tuple[Ju
 
 def _drift_of(judged: Judged, record: _Record) -> Drift | None:
     key = judged.look.claimed.key
-    request, theirs = record.requests.get(key), judged.seen.facts
+    request = record.requests.get(key)
     is_pending = record.standing(key).is_pending
-    found = class_of(request, judged.verdict, theirs, is_pending=is_pending)
-    return None if found is None else Drift(key, found, request, theirs)
+    found = class_of(request, judged.verdict, judged.seen, is_pending=is_pending)
+    return None if found is None else Drift(key, found, request, with_reversal(judged.seen.facts))
 
 
 def _drift_without_state(look: Look, record: _Record) -> Drift | None:

@@ -18,6 +18,7 @@ MIGRATION_LOCK = 5_137_021
 
 # Settings without which a commit that was answered could be lost. Source: RELIABILITY.md, G1.
 DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
+WEAK = ("off", "local")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def _apply_missing(connection: psycopg.Connection[tuple[object, ...]]) -> list[s
 def _check_durability(connection: psycopg.Connection[tuple[object, ...]]) -> None:
     for name in DURABLE:
         row = connection.execute("select current_setting(%s)", [name]).fetchone()
-        if row is None or row[0] in ("off", "local"):
+        if row is None or row[0] in WEAK:
             raise Misconfigured(
                 f"database: {name} is off; settled answers a webhook only when it is stored"
                 f" durably. Set {name} = on in postgresql.conf."

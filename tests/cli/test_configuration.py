@@ -48,6 +48,13 @@ def test_init_replaces_a_file_only_by_force(tmp_path: Path) -> None:
     assert file.read_text() == EXAMPLE
 
 
+def test_a_dry_init_prints_the_file_and_writes_none(tmp_path: Path) -> None:
+    shown = settled("init", "--dry-run", folder=tmp_path)
+
+    assert (shown.returncode, shown.stdout) == (0, EXAMPLE)
+    assert not (tmp_path / "settled.toml").exists()
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     ended = settled("init", "none/settled.toml", folder=tmp_path)
 
@@ -79,5 +86,6 @@ def test_a_verb_with_the_option_gets_the_file_that_it_names(tmp_path: Path) -> N
     file = tmp_path / "mine.toml"
     file.write_text('[settled]\nlisten = "127.0.0.1:1234"\n')
 
-    assert CliRunner().invoke(show, ["--config", str(file)]).output == "127.0.0.1:1234\n"
-    assert CliRunner().invoke(show, env={"SETTLED_CONFIG": str(file)}).output == "127.0.0.1:1234\n"
+    named = CliRunner().invoke(show, ["--config", str(file)])
+    assert named.stdout == "127.0.0.1:1234\n"
+    assert CliRunner().invoke(show, env={"SETTLED_CONFIG": str(file)}).stdout == named.stdout

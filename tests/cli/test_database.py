@@ -30,11 +30,13 @@ def test_status_finds_a_problem_until_everything_is_applied(
 ) -> None:
     folder = configure(tmp_path, postgres=empty, redis=servers.redis)
 
+    dry = settled("db", "upgrade", "--dry-run", "--json", folder=folder)
     before = settled("db", "status", "--json", folder=folder)
     upgraded = settled("db", "upgrade", "--json", folder=folder)
     after = settled("db", "status", "--json", folder=folder)
 
     assert (before.returncode, after.returncode) == (6, 0)
+    assert (dry.returncode, dry.stdout) == (0, before.stdout)
     assert json.loads(before.stdout) == {"current": False, "pending": NAMES}
     assert json.loads(upgraded.stdout) == {"applied": NAMES}
     assert json.loads(after.stdout) == {"current": True, "pending": []}
@@ -47,13 +49,16 @@ def test_upgrading_twice_applies_nothing_the_second_time(configured: Path) -> No
 
 
 @pytest.mark.parametrize("mode", ["test", "live"])
-def test_the_first_line_on_stderr_says_where_this_is(configured: Path, mode: str) -> None:
+def test_the_first_line_on_stderr_says_where_this_is(
+    configured: Path, database_url: str, mode: str
+) -> None:
     with (configured / "settled.toml").open("a") as file:
         file.write(f'[settled]\nmode = "{mode}"\n')
 
     first = settled("db", "status", folder=configured).stderr.splitlines()[0]
 
-    assert first == f"settled {mode.upper()}: settled.toml, database configured"
+    name = urlsplit(database_url).path.strip("/")
+    assert first.startswith(f"settled {mode.upper()}: settled.toml, database {name} at /")
 
 
 def test_a_verb_that_needs_tables_names_the_remedy_where_there_are_none(

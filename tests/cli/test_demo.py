@@ -173,6 +173,7 @@ def test_each_planted_defect_is_found(broken: dict[str, subprocess.Popen[str]], 
 def test_a_demo_that_stays_can_be_asked_until_ctrl_c(tmp_path: Path) -> None:
     with demo_in(tmp_path, "--orders", "1", "--stay") as demo:
         assert demo.stderr is not None
+        assert demo.stderr.readline().startswith("settled TEST: /")
         shown = {}
         while "Ctrl-C" not in (line := demo.stderr.readline()):
             assert line, "it ended too early"

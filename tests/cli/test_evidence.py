@@ -29,6 +29,9 @@ async def test_a_pack_is_written_once_for_its_owner_and_checked_without_configur
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     file = elsewhere / "pack.jsonl"
 
+    dry = settled("evidence", request_id, "--out", file, "--dry-run", folder=configured)
+    assert (dry.returncode, dry.stdout, file.exists()) == (0, "", False)
+    assert "would write" in dry.stderr
     written = settled("evidence", request_id, "--out", file, folder=configured)
     again = settled("evidence", request_id, "--out", file, folder=configured)
     checked = settled("evidence", "verify", file, "--json", folder=elsewhere)

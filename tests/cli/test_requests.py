@@ -86,6 +86,19 @@ async def test_a_sync_that_nobody_carries_out_stays_due_and_rings(
     assert claimed.observed_by == ObservedBy.OPERATOR
 
 
+async def test_a_dry_sync_shows_the_request_and_makes_nothing_due(
+    configured: Path, pool: Pool
+) -> None:
+    request_id = await insert_request(pool, "a")
+
+    ended = await sync(request_id, "--dry-run", folder=configured)
+
+    assert json.loads(ended.stdout) == await find_request(pool, request_id)
+    assert "a would be read at ginger-nl; nothing was changed or sent" in ended.stderr
+    async with unit_of_work(pool) as work:
+        assert await work.due.claim(2) == []
+
+
 async def test_a_sync_needs_no_redis(tmp_path: Path, database_url: str, pool: Pool) -> None:
     folder = configure(tmp_path, postgres=database_url, redis="redis://127.0.0.1:1")
     request_id = await insert_request(pool, "a")

@@ -6,7 +6,7 @@ from itertools import permutations
 import pytest
 
 from service.domain.drift import DriftClass, class_of
-from service.domain.lifecycle import advance
+from service.domain.lifecycle import advance, refused
 from service.domain.request import Facts, PaymentRequest
 from service.domain.status import Status
 from tests.builders import facts, request, seen
@@ -17,7 +17,7 @@ def drift(
 ) -> DriftClass | None:
     look = seen(shown)
     verdict = advance(ours or request(None), look, lease_no=1)
-    return class_of(ours, verdict, look.facts, is_pending=is_pending)
+    return class_of(ours, verdict, look, is_pending=is_pending)
 
 
 @pytest.mark.parametrize("status", Status)
@@ -76,10 +76,13 @@ def test_an_older_picture_without_money_lags() -> None:
     assert drift(request(Status.EXPIRED), Status.OPEN) is DriftClass.LAGGING
 
 
-def test_a_contradiction_that_is_flagged_is_no_news() -> None:
-    flagged = request(Status.EXPIRED, attention=frozenset({"regression_refused"}))
+def test_a_contradiction_that_was_flagged_is_no_news_also_when_somebody_has_seen_to_it() -> None:
+    flagged = refused(request(Status.EXPIRED), seen(Status.OPEN), code="regression_refused")
+    seen_to = replace(flagged, attention=frozenset())
 
     assert drift(flagged, Status.OPEN) is None
+    assert drift(seen_to, Status.OPEN) is None
+    assert drift(seen_to, Status.CREATED) is DriftClass.LAGGING
 
 
 def test_a_read_that_is_older_than_the_record_says_nothing() -> None:

@@ -9,8 +9,10 @@ from typing import Any
 import httpx
 
 from service.domain.polling import PollPlan
-from service.fetch import ConnectedAccount, Purpose
+from service.fetch import ConnectedAccount, Fetched, Line, Purpose, fetch
 from service.flow.look import SyncParts
+from service.providers import Exchange, Session
+from service.sessions import Sessions
 from service.settings import Endpoint
 from service.storage.database import Pool
 from service.wire import Wire
@@ -43,6 +45,15 @@ def parts_of(
         recorded=lambda: None,
         stopping=asyncio.Event(),
     )
+
+
+def sessions_on(pool: Pool, wire: Wire) -> Sessions:
+    """Return sessions that are opened over this wire, whatever that costs."""
+
+    async def opening(account: ConnectedAccount, exchange: Exchange[Session]) -> Fetched[Session]:
+        return await fetch(account, exchange, line=Line(wire, unlimited), purpose="told")
+
+    return Sessions(pool, opening)
 
 
 class Answers(Wire):

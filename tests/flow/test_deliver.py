@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -31,7 +30,6 @@ from tests.flow.surroundings import (
     eventually,
     lane,
     let_time_pass,
-    listening,
     put,
     sending,
 )
@@ -43,18 +41,6 @@ JITTER_SHARE = 0.2
 @pytest.fixture
 def pool(emptied: Pool) -> Pool:
     return emptied
-
-
-@pytest.fixture
-async def erp() -> AsyncIterator[Erp]:
-    async with listening() as erp:
-        yield erp
-
-
-@pytest.fixture
-async def parts(pool: Pool, erp: Erp) -> AsyncIterator[DeliverParts]:
-    async with sending(pool, endpoint(erp)) as parts:
-        yield parts
 
 
 async def drain(parts: DeliverParts, *, slots: int = 16) -> int:

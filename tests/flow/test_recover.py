@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,7 +17,7 @@ from service.storage.recoveries import Run, Window
 from service.storage.views.reading import Json
 from service.storage.views.recoveries import find_recovery
 from service.storage.views.timeline import list_timeline
-from tests.flow.surroundings import Erp, answers, endpoint, listening, sending
+from tests.flow.surroundings import Erp, answers, endpoint, sending
 from tests.storage.rows import (
     AT,
     insert_delivery,
@@ -36,18 +35,6 @@ WINDOW = Window("all", AT - HOUR, AT + HOUR)
 @pytest.fixture
 def pool(emptied: Pool) -> Pool:
     return emptied
-
-
-@pytest.fixture
-async def erp() -> AsyncIterator[Erp]:
-    async with listening() as erp:
-        yield erp
-
-
-@pytest.fixture
-async def parts(pool: Pool, erp: Erp) -> AsyncIterator[DeliverParts]:
-    async with sending(pool, endpoint(erp)) as parts:
-        yield parts
 
 
 async def told(

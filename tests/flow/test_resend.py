@@ -1,7 +1,6 @@
 """What a person does with deliveries and their lanes, seen by the ERP and in the record."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import psycopg
@@ -24,12 +23,9 @@ from tests.flow.surroundings import (
     answers,
     attempts,
     delivery,
-    endpoint,
     lane,
     let_time_pass,
-    listening,
     put,
-    sending,
 )
 
 WHO = "api:ops"
@@ -38,18 +34,6 @@ WHO = "api:ops"
 @pytest.fixture
 def pool(emptied: Pool) -> Pool:
     return emptied
-
-
-@pytest.fixture
-async def erp() -> AsyncIterator[Erp]:
-    async with listening() as erp:
-        yield erp
-
-
-@pytest.fixture
-async def parts(pool: Pool, erp: Erp) -> AsyncIterator[DeliverParts]:
-    async with sending(pool, endpoint(erp)) as parts:
-        yield parts
 
 
 async def drain(parts: DeliverParts) -> int:

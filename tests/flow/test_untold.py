@@ -18,7 +18,6 @@ from tests.flow.surroundings import (
     endpoint,
     lane,
     let_time_pass,
-    listening,
     put,
     sending,
     stored_bodies,
@@ -28,18 +27,6 @@ from tests.flow.surroundings import (
 @pytest.fixture
 def pool(emptied: Pool) -> Pool:
     return emptied
-
-
-@pytest.fixture
-async def erp() -> AsyncIterator[Erp]:
-    async with listening() as erp:
-        yield erp
-
-
-@pytest.fixture
-async def parts(pool: Pool, erp: Erp) -> AsyncIterator[DeliverParts]:
-    async with sending(pool, endpoint(erp)) as parts:
-        yield parts
 
 
 @pytest.fixture

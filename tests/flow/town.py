@@ -20,20 +20,17 @@ import httpx
 
 from service.domain.event import Call
 from service.domain.request import Key, Kind
-from service.fetch import ConnectedAccount, Fetched, Line, fetch
 from service.flow.look import SyncParts
 from service.flow.receive import receive
 from service.flow.sync import sync_due
-from service.providers import Exchange, Session
 from service.runtime import connect_accounts, plan_of
-from service.sessions import Sessions
 from service.settings import Settings, parse
 from service.storage.accounts import ensure_accounts
 from service.storage.database import Pool
 from service.storage.event_writer import EventWriter
 from service.storage.sessions import keep_session, lease_opening
 from service.storage.unit_of_work import connected, unit_of_work
-from tests.flow.parts import Answers, parts_of, unlimited
+from tests.flow.parts import Answers, parts_of, sessions_on
 from tests.providers.bunq_bodies import a_session, call_about
 from tests.providers.table_bunq import ACCOUNT_ID, ACCOUNT_PATH, USER_ID
 
@@ -213,14 +210,10 @@ async def town_on(pool: Pool, url: str, *, discover: bool = True) -> AsyncIterat
         rows = [(name, each.section.provider) for name, each in parts.accounts.items()]
         await ensure_accounts(work.connection, rows, end_pauses=False)
 
-    async def opening(account: ConnectedAccount, exchange: Exchange[Session]) -> Fetched[Session]:
-        line = Line(providers, unlimited)
-        return await fetch(account, exchange, line=line, purpose="told")
-
     await _log_in(pool)
     writer = EventWriter(url)
     await writer.start()
-    yield Town(pool, writer, providers, replace(parts, sessions=Sessions(pool, opening)))
+    yield Town(pool, writer, providers, replace(parts, sessions=sessions_on(pool, providers)))
     await writer.stop()
     await providers.aclose()
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from psycopg import sql
 from psycopg.rows import DictRow
@@ -26,7 +26,7 @@ from service.storage.views.requests import amounts_of, brief_requests
 
 @dataclass(frozen=True, slots=True)
 class OrderFilter:
-    """Which orders a list shows; None does not narrow it, nor does asking for no attention.
+    """Which orders a list shows; None does not narrow it.
 
     q is any part of a reference, begins its beginning; case does not matter to either.
     """
@@ -35,7 +35,7 @@ class OrderFilter:
     updated_since: datetime | None = None
     q: str | None = None
     begins: str | None = None
-    attention: bool = False
+    attention: Literal[True] | None = None
 
 
 # A stretch of the index by beginning: up to what would follow every reference that begins so.
@@ -69,9 +69,9 @@ async def list_orders(
     where, values = narrowed(
         ("status = %s", chosen.status),
         ("updated_at >= %s", chosen.updated_since),
+        ("attention <> '{}' and %s", chosen.attention),
         ("position(lower(%s) in lower(reference)) > 0", chosen.q),
         (_BEGINNING, chosen.begins, chosen.begins and chosen.begins + "\U0010ffff"),
-        ("attention <> '{}' and %s", chosen.attention or None),
         beyond(walk.beyond, after),
     )
     ending = sql.SQL("{where} order by {order} limit %s").format(where=where, order=walk.order)

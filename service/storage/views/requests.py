@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from psycopg import sql
 from psycopg.rows import DictRow
@@ -27,14 +27,14 @@ from service.storage.views.reading import (
 
 @dataclass(frozen=True, slots=True)
 class RequestFilter:
-    """Which requests a list shows; None does not narrow it, nor does asking for no attention."""
+    """Which requests a list shows; None does not narrow it."""
 
     status: str | None = None
     account: str | None = None
     provider_id: str | None = None
     reference: str | None = None
     updated_since: datetime | None = None
-    attention: bool = False
+    attention: Literal[True] | None = None
 
 
 _SELECT = sql.SQL(
@@ -68,7 +68,7 @@ async def list_requests(
         ("provider_id = %s", chosen.provider_id),
         ("reference = %s", chosen.reference),
         ("updated_at >= %s", chosen.updated_since),
-        ("attention <> '{}' and %s", chosen.attention or None),
+        ("attention <> '{}' and %s", chosen.attention),
         beyond(walk.beyond, after),
     )
     ending = sql.SQL("{where} order by {order} limit %s").format(where=where, order=walk.order)

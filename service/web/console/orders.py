@@ -22,7 +22,7 @@ async def list_all(visit: Visit) -> Response:
     chosen = OrderFilter(
         status=query.word("status", OrderStatus),
         begins=query.text("q"),
-        attention=query.word("attention", ["yes"]) is not None,
+        attention=True if query.word("attention", ["yes"]) else None,
     )
     page = await list_orders(visit.here.pool, chosen, after=query.cursor(), limit=ROWS)
     following = visit.next_page(

@@ -32,7 +32,7 @@ async def list_all(visit: Visit) -> Response:
         account=query.text("account"),
         reference=query.text("reference"),
         provider_id=query.text("provider_id"),
-        attention=query.word("attention", ["yes"]) is not None,
+        attention=True if query.word("attention", ["yes"]) else None,
     )
     page = await list_requests(visit.here.pool, chosen, after=query.cursor(), limit=ROWS)
     following = visit.next_page(
