@@ -16,6 +16,7 @@ SOURCES = sorted(
 )
 NAMES_THAT_SAY_NOTHING = {"utils", "helpers", "common", "misc", "base", "manager"}
 LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
+METRICS = {"Counter", "Histogram", "Gauge", "Asked"}
 # `noun.past_participle`: the last word is a participle, and these are the irregular ones.
 EVENT = re.compile(r"[a-z]+(_[a-z]+)*\.(?P<past>[a-z]+(_[a-z]+)*)", re.ASCII)
 IRREGULAR = {
@@ -54,7 +55,7 @@ def metric_names() -> list[str]:
     declared = [
         first_argument(call)
         for _, call in calls()
-        if isinstance(call.func, ast.Name) and call.func.id in ("Counter", "Histogram", "Gauge")
+        if isinstance(call.func, ast.Name) and call.func.id in METRICS
     ]
     return [name for name in declared if name]
 

@@ -16,7 +16,7 @@ from celery.signals import worker_shutting_down
 from service import settings
 from service.nudge import QUEUES, celery_of
 from service.runtime import find_servers
-from service.telemetry import logs
+from service.telemetry import logs, traces
 from workers import tasks
 from workers.process import WorkerProcess
 
@@ -25,6 +25,7 @@ def main(path: Path | None) -> None:
     """Run one worker process until it is told to stop."""
     configuration = settings.load(path, os.environ)
     logs.configure(configuration.settled.log, role="worker")
+    traces.send_to(configuration.settled.traces, role="worker")
     process = WorkerProcess(configuration)
     app = celery_of(find_servers(configuration).redis)
     tasks.register(app, process)

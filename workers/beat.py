@@ -31,7 +31,7 @@ from service.storage.partitions import keep_partitions
 from service.storage.reconciles import Reconciles, forget_runs
 from service.storage.unit_of_work import connected, unit_of_work
 from service.storage.windows import forget_windows
-from service.telemetry import logs
+from service.telemetry import logs, traces
 from workers.drains import Drains
 from workers.nightly import Nightly
 
@@ -174,6 +174,7 @@ async def run(configuration: Settings) -> None:
 def main(path: Path | None) -> None:
     configuration = settings.load(path, os.environ)
     logs.configure(configuration.settled.log, role="beat")
+    traces.send_to(configuration.settled.traces, role="beat")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(configuration))
 

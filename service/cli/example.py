@@ -16,6 +16,7 @@ metrics_public = true              # false: /metrics needs an API key
 workers = 2                        # worker processes of `settled up`
 web_processes = 1                  # web processes of `settled up`
 log = "auto"                       # "json" or "console"; auto: JSON unless on a terminal
+#traces = "http://127.0.0.1:4318"  # an OTLP collector; needs pip install 'settled[otel]'
 #base_url = "https://pay.example.com"  # how others reach us
 #trusted_proxies = ["10.0.0.0/8"]  # whose X-Forwarded-For counts
 

@@ -4,9 +4,10 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,6 +25,10 @@ ADDRESS_SECONDS_MAX = 5.0
 GRACE_SECONDS = 15.0
 
 PORT_MAX = 65_535
+
+_metrics = click.option(
+    "--metrics", help="HOST:PORT that tells Prometheus the counters of these processes."
+)
 
 
 @click.command()
@@ -52,6 +57,7 @@ def run_up(configuration: "Settings", path: Path) -> int:
     """Supervise all processes of a configuration until told to stop; return the exit code."""
     from service.embedded import Postgres, Redis, Server, locked
     from service.supervise import Part, Supervisor
+    from service.telemetry.metrics import FOLDER
 
     service = configuration.settled
     with ExitStack() as stack:
@@ -63,9 +69,7 @@ def run_up(configuration: "Settings", path: Path) -> int:
             servers.append(Redis(service.data_dir))
         port = service.port or _free_port(service.host)
         _await_address(configuration, port)
-        environment = dict(os.environ) | {
-            "PROMETHEUS_MULTIPROC_DIR": str(_metrics_folder(service.data_dir))
-        }
+        environment = {**os.environ, FOLDER: str(_metrics_folder(service.data_dir))}
         parts = [
             *(Part(server.role, server) for server in servers),
             *_parts(configuration, path, port, environment),
@@ -200,15 +204,14 @@ def web(config: Path | None, listen: str | None) -> None:
     Example: settled web --config settled.toml
     """
     from service.runtime import open_runtime
-    from service.telemetry import logs
+    from service.telemetry import logs, traces
     from service.web.app import create_app
     from service.web.server import run
 
     configuration = load_settings(config)
     logs.configure(configuration.settled.log, role="web")
-    host, _, port = (listen or configuration.settled.listen).rpartition(":")
-    if not host or not port.isdecimal() or int(port) > PORT_MAX:
-        raise click.BadParameter("expected HOST:PORT", param_hint="--listen")
+    traces.send_to(configuration.settled.traces, role="web")
+    host, port = _host_and_port(listen or configuration.settled.listen, option="--listen")
 
     def opened() -> Any:
         return open_runtime(configuration, role="web")
@@ -216,24 +219,33 @@ def web(config: Path | None, listen: str | None) -> None:
     app = create_app(opened)
     run(
         app,
-        host=host.strip("[]"),
-        port=int(port),
+        host=host,
+        port=port,
         share_port=configuration.settled.web_processes > 1,
         on_stopping=app.state.stopping.set,
     )
 
 
+def _host_and_port(text: str, *, option: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > PORT_MAX:
+        raise click.BadParameter("expected HOST:PORT", param_hint=option)
+    return host.strip("[]"), int(port)
+
+
 @click.command()
 @config_option
+@_metrics
 @click.option("--processes", type=click.IntRange(1), help="Worker processes; one per core.")
-def worker(config: Path | None, processes: int | None) -> None:
+def worker(config: Path | None, processes: int | None, metrics: str | None) -> None:
     """Run Celery workers, supervised: whatever dies is started again.
 
-    Example: settled worker --processes 4
+    Example: settled worker --processes 4 --metrics 0.0.0.0:9464
     """
     from service.errors import Unavailable
     from service.runtime import find_servers
     from service.storage.workers import forget_workers
+    from service.supervise import Part
     from service.telemetry import logs
 
     configuration = load_settings(config)
@@ -245,37 +257,61 @@ def worker(config: Path | None, processes: int | None) -> None:
         with suppress(Unavailable):
             forget_workers(find_servers(configuration).postgres)
 
-    _supervise_alone(configuration, "worker", command, count, before=forget_earlier_ones)
+    with _counted(metrics) as environment:
+        part = Part("worker", command, environment)
+        _supervise_alone(configuration, [part] * count, before=forget_earlier_ones)
 
 
 @click.command()
 @config_option
-def beat(config: Path | None) -> None:
+@_metrics
+def beat(config: Path | None, metrics: str | None) -> None:
     """Run one beat, supervised; any number of them may run.
 
-    Example: settled beat
+    Example: settled beat --metrics 0.0.0.0:9465
     """
+    from service.supervise import Part
     from service.telemetry import logs
 
     configuration = load_settings(config)
     logs.configure(configuration.settled.log, role="beat")
     command = [sys.executable, "-m", "workers.beat", configuration.source]
-    _supervise_alone(configuration, "beat", command, 1)
+    with _counted(metrics) as environment:
+        _supervise_alone(configuration, [Part("beat", command, environment)])
+
+
+@contextmanager
+def _counted(metrics: str | None) -> Iterator[dict[str, str]]:
+    """Lend the environment of processes whose counters are told at HOST:PORT, if one is given.
+
+    No receiver knows the counters of another machine, so whoever supervises there tells them.
+    """
+    from service.errors import Misconfigured
+    from service.telemetry.metrics import FOLDER, serve
+
+    if metrics is None:
+        yield dict(os.environ)
+        return
+    host, port = _host_and_port(metrics, option="--metrics")
+    with TemporaryDirectory(prefix="settled-metrics-") as folder:
+        try:
+            serve(folder, host=host, port=port)
+        except OSError as error:
+            raise Misconfigured(f"--metrics {metrics}: {error.strerror}") from error
+        yield {**os.environ, FOLDER: folder}
 
 
 def _supervise_alone(
     configuration: "Settings",
-    role: Any,
-    command: list[str],
-    count: int,
+    parts: "Sequence[Part]",
     *,
     before: Callable[[], None] = lambda: None,
 ) -> None:
     """Keep processes of one role alive, on a machine that runs nothing else of ours."""
-    from service.supervise import Part, Supervisor
+    from service.supervise import Supervisor
 
     supervisor = Supervisor(
-        [Part(role, command) for _ in range(count)],
+        parts,
         data_dir=None,
         before_children=before,
         stuck=_watchdog(configuration),

@@ -10,7 +10,7 @@ import ssl
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import random
 from typing import Literal
 
@@ -44,7 +44,7 @@ from service.storage.deliveries import (
 )
 from service.storage.unit_of_work import connected, unit_of_work
 from service.storage.untold import supersede
-from service.telemetry import metrics
+from service.telemetry import metrics, traces
 from service.wire import Wire
 
 log = structlog.get_logger()
@@ -393,8 +393,14 @@ def _tell(written: Iterable[tuple[Attempted, Closing]]) -> None:
     for attempted, closing in written:
         claimed, outcome = attempted.claimed, attempted.outcome
         metrics.DELIVERIES.labels(endpoint=claimed.endpoint, outcome=closing.state).inc()
-        metrics.DELIVERY_SECONDS.labels(endpoint=claimed.endpoint).observe(
-            outcome.duration_ms / 1000
+        seconds = outcome.duration_ms / 1000
+        metrics.DELIVERY_SECONDS.labels(endpoint=claimed.endpoint).observe(seconds)
+        traces.tell(
+            "deliver",
+            claimed.traceparent,
+            {"endpoint": claimed.endpoint, "state": closing.state, "sequence": claimed.sequence},
+            seconds=seconds,
+            ended_at=attempted.at + timedelta(seconds=seconds),
         )
         facts = {
             "notification_id": claimed.notification_id,

@@ -34,7 +34,7 @@ from service.storage.claims import Claims
 from service.storage.due import Claimed, Rest
 from service.storage.history import ObservationRow
 from service.storage.unit_of_work import Work, unit_of_work
-from service.telemetry import metrics
+from service.telemetry import metrics, traces
 
 log = structlog.get_logger()
 
@@ -79,6 +79,7 @@ async def judge(looks: Sequence[Look], parts: SyncParts) -> set[str]:
         await work.due.rest([*rests, *(down.rest for down in downs)])
     parts.recorded()
     _tell(looks, held, moves)
+    _trace(moves, began_at=at, ended_at=parts.now())
     if moves:
         parts.outbox_filled()
     return {change.account for change in untold}
@@ -312,3 +313,15 @@ def _tell(looks: Sequence[Look], held: set[Claimed], moves: Sequence[Moved]) -> 
         metrics.TRANSITIONS.labels(
             account=after.key.account, observed_by=moved.cause.observed_by
         ).inc()
+
+
+def _trace(moves: Sequence[Moved], *, began_at: datetime, ended_at: datetime) -> None:
+    for moved in moves:
+        after = moved.transition.after
+        traces.tell(
+            "record",
+            moved.cause.traceparent,
+            {"account": after.key.account, "request_id": after.id, "sequence": after.sequence},
+            seconds=(ended_at - began_at).total_seconds(),
+            ended_at=ended_at,
+        )

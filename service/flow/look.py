@@ -21,7 +21,7 @@ from service.storage.accounts import pause_accounts
 from service.storage.database import Pool
 from service.storage.due import CRASHES_MAX, Claimed
 from service.storage.unit_of_work import connected
-from service.telemetry import metrics
+from service.telemetry import metrics, traces
 from service.wire import Wire
 
 log = structlog.get_logger()
@@ -117,7 +117,15 @@ async def look(claim: Claimed, *, known: Known, parts: SyncParts) -> Look:
         purpose = purpose_of(claim, account)
         started = time.monotonic()
         fetched = await fetch(account, exchange, line=parts.line, purpose=purpose)
-        metrics.READ_SECONDS.labels(account.name).observe(time.monotonic() - started)
+        seconds = time.monotonic() - started
+        metrics.READ_SECONDS.labels(account.name).observe(seconds)
+        traces.tell(
+            "sync",
+            claim.traceparent,
+            {"account": account.name, "calls": fetched.calls},
+            seconds=seconds,
+            ended_at=parts.now(),
+        )
         _check_amounts(fetched.answer)
     except SettledError as failure:
         return Look(claim, None, failure)

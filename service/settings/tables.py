@@ -49,7 +49,7 @@ class Service(Section):
     """What this installation is and where it listens.
 
     base_url is how others reach us, where that differs from listen. workers and web_processes
-    are how many of each `settled up` starts.
+    are how many of each `settled up` starts. traces is the address of an OTLP collector over HTTP.
     """
 
     listen: str = "127.0.0.1:8080"
@@ -62,6 +62,7 @@ class Service(Section):
     workers: int = 2
     web_processes: int = 1
     log: Literal["auto", "json", "console"] = "auto"
+    traces: str | None = None
 
     def __post_init__(self) -> None:
         host, _, port = self.listen.rpartition(":")
@@ -69,6 +70,8 @@ class Service(Section):
             raise Expected('HOST:PORT such as "127.0.0.1:8080"', at="listen")
         if self.base_url is not None:
             _check("base_url", check_url, self.base_url)
+        if self.traces is not None:
+            _check("traces", check_url, self.traces)
         _check_each("trusted_proxies", check_network, self.trusted_proxies)
         _check_at_least_one("workers", self.workers)
         _check_at_least_one("web_processes", self.web_processes)

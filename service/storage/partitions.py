@@ -47,6 +47,7 @@ FACTS: Final = Shelf(
     },
     QUARTERS,
 )
+SHELVES: Final = (BODIES, READS, EVENTS, FACTS)
 
 
 async def keep_partitions(

@@ -1,9 +1,10 @@
 """Every metric, declared once.
 
-Counters and histograms are kept by each process; with PROMETHEUS_MULTIPROC_DIR set they lie in
-files there, and `render` adds up all processes of the machine. Gauges are not kept at all: the
-caller reads them from the database when it is asked. Label values come from the configuration
-or from our own words, never from outside.
+Counters and histograms are kept by each process. With PROMETHEUS_MULTIPROC_DIR set they lie in
+files there, and `render` adds up all processes of the machine, those that have ended too; where no
+receiver shares the folder, whoever supervises the processes tells them with `serve`. Gauges are not
+kept at all: the caller reads them from the database when it is asked. Label values come from the
+configuration or from our own words, never from outside.
 """
 
 import os
@@ -16,10 +17,14 @@ from prometheus_client import (
     Counter,
     Histogram,
     generate_latest,
+    start_http_server,
 )
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+
+# The library's variable: processes that share the folder are added up.
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 WEBHOOKS = Counter("settled_webhooks_total", "Webhook calls answered.", ("account", "outcome"))
 EVENTS = Counter(
@@ -98,8 +103,19 @@ def render(gauges: Iterable[Gauge]) -> bytes:
 
 def _kept() -> CollectorRegistry:
     """Return the metrics of all processes of this machine, or of this one where it is alone."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return REGISTRY
+    folder = os.environ.get(FOLDER)
+    return REGISTRY if folder is None else _added_up(folder)
+
+
+def _added_up(folder: str) -> CollectorRegistry:
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library's own gap
+    MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]  # the library's own gap
     return registry
+
+
+def serve(folder: str, *, host: str, port: int) -> None:
+    """Answer scrapes with the counters in folder, from a thread that ends with this process.
+
+    Raises OSError when the address is taken.
+    """
+    start_http_server(port, host, _added_up(folder))

@@ -18,6 +18,7 @@ from service.errors import Malformed, Refused, TooLarge, Unavailable, UnknownAcc
 from service.flow.receive import admit, comes_from, receive
 from service.runtime import Runtime
 from service.telemetry.metrics import WEBHOOK_SECONDS, WEBHOOKS
+from service.telemetry.traces import receiving
 from service.web.problems import Problem, problem_of, send_problem
 
 log = structlog.get_logger()
@@ -62,12 +63,15 @@ class WebhookDoor:
         here: Runtime = scope["state"]["runtime"]
         account = scope["path_params"]["account"]
         label = account if account in here.accounts else "unknown"
+        outcome = "internal_error"  # unless we come to an answer of our own
         try:
             problem = await self._problem_with(scope, channel, here)
+            outcome = problem.code if problem else "stored"
         except ClientDisconnect:
-            WEBHOOKS.labels(label, "disconnected").inc()
+            outcome = "disconnected"
             return
-        WEBHOOKS.labels(label, problem.code if problem else "stored").inc()
+        finally:
+            WEBHOOKS.labels(label, outcome).inc()
         if problem is None:
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body"})
@@ -97,10 +101,9 @@ class WebhookDoor:
         admitted = admit(account, token=token, source=source, accounts=here.accounts)
         check_body_headers(headers, admitted.provider.body_bytes_max)
         body = await self._read(channel, admitted.provider.body_bytes_max)
-        call = Call(headers, body, received_at=datetime.now(UTC))
-        with WEBHOOK_SECONDS.time():
+        with WEBHOOK_SECONDS.time(), receiving(account, headers) as carried:
             await receive(
-                call,
+                Call(carried, body, received_at=datetime.now(UTC)),
                 account=account,
                 token=token,
                 source=source,

@@ -15,6 +15,7 @@ from service.flow.deliver import deliver_due
 from service.storage.event_writer import EventWriter
 from tests.flow.surroundings import Erp, endpoint, listening, sending
 from tests.flow.world import ACCOUNT, World, order, order_id
+from tests.telemetry.test_traces import ids, traced
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 OTHER_TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
@@ -104,3 +105,21 @@ async def test_a_read_that_is_repeated_for_a_webhooks_sake_keeps_its_trace(
     await world.sync()
 
     assert set((await traces(world))[before:]) == {TRACE}
+
+
+async def test_read_record_and_delivery_are_told_as_steps_of_the_webhooks_trace(
+    world: World, writer: EventWriter
+) -> None:
+    with traced() as kept:
+        async with listening() as erp, sending(world.pool, endpoint(erp)) as parts:
+            world.provider.shows(order(1))
+            await call(writer, 1, TRACE)
+            await world.sync()
+            await deliver_due(parts, slots=8, bell=asyncio.Event())
+
+    steps = kept.get_finished_spans()
+    assert [step.name for step in steps] == ["sync", "record", "deliver", "deliver"]
+    assert {ids(step)[0] for step in steps} == {TRACE.split("-")[1]}
+    assert {step.parent and f"{step.parent.span_id:016x}" for step in steps} == {
+        TRACE.split("-")[2]
+    }

@@ -3,10 +3,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.telemetry import metrics
-from service.telemetry.metrics import Gauge, render
+from service.telemetry.metrics import Gauge, render, serve
+from tests.bench.processes import free_port
 
 COUNT_TWO = """
 from service.telemetry import metrics
@@ -55,7 +57,7 @@ def test_the_same_gauges_can_be_asked_for_again() -> None:
 
 
 def test_the_processes_of_a_machine_are_added_up(tmp_path: Path) -> None:
-    environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    environ = {**os.environ, metrics.FOLDER: str(tmp_path)}
     show = (
         "import sys; from service.telemetry import metrics; sys.stdout.buffer.write("
         "metrics.render([metrics.Gauge('settled_lag', 'Lag.', [({}, 1.5)])]))"
@@ -70,3 +72,17 @@ def test_the_processes_of_a_machine_are_added_up(tmp_path: Path) -> None:
     assert found["settled_webhooks_total", (("account", "gc-live"), ("outcome", "stored"))] == 4
     assert found["settled_read_duration_seconds_count", (("account", "gc-live"),)] == 2
     assert found["settled_lag", ()] == 1.5
+
+
+def test_who_supervises_tells_the_counters_of_processes_that_have_ended_too(
+    tmp_path: Path,
+) -> None:
+    environ = {**os.environ, metrics.FOLDER: str(tmp_path)}
+    port = free_port()
+    serve(str(tmp_path), host="127.0.0.1", port=port)
+
+    for times in (1, 2):
+        subprocess.run([sys.executable, "-c", COUNT_TWO], env=environ, check=True)
+        found = samples(httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).content)
+        labels = (("account", "gc-live"), ("outcome", "stored"))
+        assert found["settled_webhooks_total", labels] == 2 * times

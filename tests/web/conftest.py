@@ -18,18 +18,25 @@ from service.web.app import create_app
 KEYS = {"viewer": "key-of-a-viewer", "erp": "key-of-the-erp", "operator": "key-of-an-operator"}
 
 
-def settings_of(database_url: str, **settled: object) -> Settings:
-    """Settings with one Ginger account, one endpoint, a key per role, and no Redis."""
+def settings_of(
+    database_url: str,
+    *,
+    provider_at: str = "https://ginger.example.com",
+    erp_at: str = "https://erp.example.com",
+    redis: str = "unix:///nonexistent/redis.sock",
+    **settled: object,
+) -> Settings:
+    """Settings with one Ginger account, one endpoint, a key per role, and no Redis of their own."""
     keys = [{"name": role, "role": role, "key": key} for role, key in KEYS.items()]
     table: dict[str, Any] = {
         "settled": {"api_keys": keys, **settled},
         "database": {"url": _as_url(database_url)},
-        "redis": {"url": "unix:///nonexistent/redis.sock"},
+        "redis": {"url": redis},
         "account": [
             {
                 "name": "ginger-nl",
                 "provider": "ginger",
-                "api_base": "https://ginger.example.com",
+                "api_base": provider_at,
                 "api_key": "secret",
                 "limit": "5/s",
             }
@@ -37,7 +44,7 @@ def settings_of(database_url: str, **settled: object) -> Settings:
         "endpoint": [
             {
                 "name": "erp",
-                "url": "https://erp.example.com/hooks",
+                "url": f"{erp_at}/hooks",
                 "secrets": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
             }
         ],

@@ -5,11 +5,17 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+from psycopg.types.json import Jsonb
 
+from service.domain.notification import notification_of_request
+from service.domain.request import ObservedBy
+from service.domain.status import Status
+from service.flow.record import facts_json
 from service.runtime import Runtime
 from service.storage.identifiers import first_id
 from service.web.app import API_ROUTES
 from service.web.openapi import document
+from tests.builders import request
 from tests.storage.rows import (
     AT,
     insert,
@@ -21,9 +27,10 @@ from tests.storage.rows import (
     insert_transition,
 )
 
-# Described as text, or tested elsewhere against what is sent.
-NOT_OBJECTS = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/changes"}
+# Described as text.
+NOT_OBJECTS = {"/healthz", "/readyz", "/metrics", "/openapi.json"}
 REQUEST_ID = "prq_" + "1" * 26
+NOTIFICATION_ID = "ntf_" + "1" * 26
 IDS = {
     "requests": REQUEST_ID,
     "deliveries": "dlv_" + "1" * 26,
@@ -62,13 +69,29 @@ def misfits(value: object, schema: Mapping[str, Any], at: str = "$") -> Iterator
             yield from misfits(item, schema["items"], f"{at}[{index}]")
 
 
+def news() -> bytes:
+    """The message about a request that was open and is paid."""
+    return notification_of_request(
+        request(Status.OPEN),
+        request(Status.PAID),
+        notification_id=NOTIFICATION_ID,
+        notification_type="payment_request.paid",
+        provider="ginger",
+        correction=False,
+        observed_by=ObservedBy.WEBHOOK,
+        observed_at=AT,
+        recorded_at=AT,
+    )
+
+
 async def fill(runtime: Runtime) -> None:
     """Put one of everything into the tables."""
     pool = runtime.pool
     order = await insert_order(pool, "INV-1", attention=["overpaid"])
     await insert_request(pool, "a", id=REQUEST_ID, order_id=order, reference="INV-1")
-    await insert_transition(pool, REQUEST_ID, 1)
-    notification = await insert_notification(pool, REQUEST_ID, 1)
+    after = Jsonb(facts_json(request(Status.PAID)))
+    await insert_transition(pool, REQUEST_ID, 1, after=after, occurred_at=AT)
+    notification = await insert_notification(pool, REQUEST_ID, 1, id=NOTIFICATION_ID, body=news())
     delivery = await insert_delivery(
         pool, notification, id=IDS["deliveries"], subject_id=REQUEST_ID
     )

@@ -13,6 +13,7 @@ from typing import Any, cast
 import httpx
 import psycopg
 import pytest
+from prometheus_client import REGISTRY
 
 from service.domain.event import Call, Event, EventVerdict
 from service.domain.request import Answer, Facts, Kind
@@ -24,6 +25,7 @@ from service.settings import Rate, Settings, parse
 from service.storage.event_writer import EventWriter
 from service.web import webhooks
 from service.web.app import create_app
+from tests.telemetry.test_traces import ids, traced
 from tests.web.serving import connected, serving, status_of, talk, until_closed
 
 ORDER = "4c6afd74-0000-4000-8000-000000000001"
@@ -64,6 +66,13 @@ class Silent:
     read = Northpay.read
 
 
+class Broken(Silent):
+    """A provider whose adapter has a bug."""
+
+    def verify(self, call: Call) -> Sequence[Event]:
+        raise RuntimeError
+
+
 # Events with the bodies of their calls.
 WITH_BODY = "from events join event_bodies on sha256 = body_sha256"
 
@@ -93,6 +102,7 @@ def accounts_of(settings: Settings) -> dict[str, ConnectedAccount]:
         **connect_accounts(settings),
         "northpay": ConnectedAccount("northpay", section, Northpay(), Rate(5, 1.0)),
         "silent": ConnectedAccount("silent", section, Silent(), Rate(5, 1.0)),
+        "broken": ConnectedAccount("broken", section, Broken(), Rate(5, 1.0)),
     }
 
 
@@ -443,3 +453,28 @@ select pg_terminate_backend(pid) from pg_stat_activity
  where datname = current_database() and application_name = 'settled receiver'
    and wait_event_type = 'Lock'
 """
+
+
+def test_the_receipt_is_a_step_whose_name_is_stored_with_what_it_made_due(
+    receiver: Receiver,
+) -> None:
+    with traced() as kept:
+        answer = receiver.post(f"/webhooks/ginger-nl/{TOKEN}")
+
+    assert answer.status_code == 204
+    (step,) = kept.get_finished_spans()
+    for table in ("events", "due"):
+        ((carried,),) = receiver.rows(f"select traceparent from {table}")
+        assert tuple(carried.split("-")[1:3]) == ids(step)
+
+
+def test_an_answer_that_is_a_bug_is_counted_as_one(refusing: Receiver) -> None:
+    def counted() -> float:
+        labels = {"account": "broken", "outcome": "internal_error"}
+        return REGISTRY.get_sample_value("settled_webhooks_total", labels) or 0.0
+
+    before = counted()
+    answer = refusing.post("/webhooks/broken")
+
+    assert answer.status_code == 500
+    assert counted() == before + 1

@@ -1,0 +1,1 @@
+"""deploy/alerts.yaml as Prometheus itself reads it; no part of the gate."""

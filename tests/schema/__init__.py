@@ -1,0 +1,4 @@
+"""The document against the running API, by calls that schemathesis makes up; no part of the gate.
+
+Needs the extra `schema`.
+"""
