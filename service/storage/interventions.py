@@ -7,13 +7,14 @@ from psycopg import AsyncConnection
 
 from service.storage.identifiers import new_id
 
-Did = Literal["pause", "resume", "test", "resend", "recover", "stop", "replay"]
+Did = Literal["pause", "resume", "test", "resend", "recover", "stop", "replay", "sync"]
 
 
 @dataclass(frozen=True, slots=True)
 class Intervention:
-    """One act of a person. who is `api:` and the key's name, or `command:` and the user's.
+    """One act of a person.
 
+    who is `api:` or `console:` and the key's name, or `command:` and the user's.
     subject_id is the request or order that it was about, about the delivery, event or recovery.
     """
 

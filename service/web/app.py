@@ -28,6 +28,7 @@ from service.web.api import (
     recover,
     requests,
 )
+from service.web.console.routes import console_routes
 from service.web.problems import Problem, problem_of, problem_response
 from service.web.webhooks import webhook_routes
 
@@ -66,7 +67,13 @@ def create_app(open_runtime: OpenRuntime) -> Starlette:
             yield {"runtime": runtime}
 
     app = Starlette(
-        routes=[*webhook_routes(), *health.ROUTES, *openapi.ROUTES, *API_ROUTES],
+        routes=[
+            *webhook_routes(),
+            *health.ROUTES,
+            *openapi.ROUTES,
+            *API_ROUTES,
+            *console_routes(),
+        ],
         lifespan=lifespan,
         middleware=[Middleware(PlainHeaders)],
         exception_handlers={

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from psycopg import sql
 from psycopg.rows import DictRow
@@ -25,7 +26,10 @@ STATES = ("waiting", "delivered", "dead", "superseded")
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries a list shows; None does not narrow it."""
+    """Which deliveries a list shows; None does not narrow it.
+
+    reference is as it was when the notification was made, about that of an order or request now.
+    """
 
     endpoint: str | None = None
     state: str | None = None
@@ -34,6 +38,20 @@ class DeliveryFilter:
     type: str | None = None
     since: datetime | None = None
     id: str | None = None
+    about: str | None = None
+
+
+# Looked up from the notifications down: deliveries have no index by their subject.
+_OF_SUBJECT: Final = """
+    d.notification_id in (select n.id from notifications as n where n.subject_id = %s)
+"""
+_ABOUT: Final = """
+    d.notification_id in (
+        select n.id from notifications as n
+         where n.subject_id in (select requests.id from requests where requests.reference = %s
+                                union
+                                select orders.id from orders where orders.reference = %s))
+"""
 
 
 async def find_delivery(pool: Pool, delivery_id: str) -> Json | None:
@@ -50,12 +68,13 @@ async def list_deliveries(
         ("d.endpoint = %s", chosen.endpoint),
         ("d.state = %s", chosen.state),
         ("d.reference = %s", chosen.reference),
-        ("d.subject_id = %s", chosen.request_id),
+        (_OF_SUBJECT, chosen.request_id),
         ("d.type = %s", chosen.type),
         ("d.created_at >= %s", chosen.since),
         ("d.id >= %s", _first_since(chosen.since)),
         ("d.id = %s", chosen.id),
         ("d.id < %s", after.id if after else None),
+        (_ABOUT, chosen.about, chosen.about),
     )
     query = sql.SQL(
         """
@@ -66,7 +85,7 @@ async def list_deliveries(
         """
     ).format(where=where)
     async with reading(pool) as cursor:
-        await cursor.execute(query, [*values, limit + 1])
+        await cursor.execute(query, [*values, limit + 1], prepare=False)
         rows = await cursor.fetchall()
     attempts = await _attempts(pool, rows[:limit])
     return page_of(

@@ -83,7 +83,7 @@ async def list_events(
     )
     query = _SELECT + sql.SQL("{where} order by day desc, id desc limit %s").format(where=where)
     async with reading(pool) as cursor:
-        await cursor.execute(query, [*values, limit + 1])
+        await cursor.execute(query, [*values, limit + 1], prepare=False)
         rows = await cursor.fetchall()
     return page_of(rows, limit, ordered_by="day_at", show=_show)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from psycopg import sql
 from psycopg.rows import DictRow
@@ -26,13 +26,20 @@ from service.storage.views.requests import amounts_of, brief_requests
 
 @dataclass(frozen=True, slots=True)
 class OrderFilter:
-    """Which orders a list shows; None does not narrow it. q is any part of a reference."""
+    """Which orders a list shows; None does not narrow it.
+
+    q is any part of a reference, begins its beginning; case does not matter to either.
+    """
 
     status: str | None = None
     updated_since: datetime | None = None
     q: str | None = None
+    begins: str | None = None
     attention: Literal[True] | None = None
 
+
+# A stretch of the index by beginning: up to what would follow every reference that begins so.
+_BEGINNING: Final = "lower(reference) ~>=~ lower(%s) and lower(reference) ~<~ lower(%s)"
 
 _SELECT = sql.SQL("select *, {} from orders ").format(
     DECISIONS_OF.format(subject=sql.Identifier("orders"))
@@ -64,11 +71,12 @@ async def list_orders(
         ("updated_at >= %s", chosen.updated_since),
         ("attention <> '{}' and %s", chosen.attention),
         ("position(lower(%s) in lower(reference)) > 0", chosen.q),
+        (_BEGINNING, chosen.begins, chosen.begins and chosen.begins + "\U0010ffff"),
         beyond(walk.beyond, after),
     )
     ending = sql.SQL("{where} order by {order} limit %s").format(where=where, order=walk.order)
     async with reading(pool) as cursor:
-        await cursor.execute(_SELECT + ending, [*values, limit + 1])
+        await cursor.execute(_SELECT + ending, [*values, limit + 1], prepare=False)
         rows = await cursor.fetchall()
     briefs = await brief_requests(pool, [row["id"] for row in rows[:limit]])
     return page_of(

@@ -59,6 +59,18 @@ async def reading(pool: Pool) -> AsyncIterator[AsyncCursor[DictRow]]:
         yield cursor
 
 
+@asynccontextmanager
+async def reading_indexes(pool: Pool) -> AsyncIterator[AsyncCursor[DictRow]]:
+    """Lend a cursor as `reading` does, for questions that end at a bound.
+
+    PostgreSQL would read a table from its beginning where it takes what is asked for to be
+    frequent, and read all of it where that is only at the end. An index finds either at once.
+    """
+    async with reading(pool) as cursor, cursor.connection.transaction():
+        await cursor.execute("set local enable_seqscan = off")
+        yield cursor
+
+
 def narrowed(
     *conditions: tuple[LiteralString, *tuple[object, ...]],
 ) -> tuple[sql.SQL, list[object]]:

@@ -73,7 +73,7 @@ async def list_requests(
     )
     ending = sql.SQL("{where} order by {order} limit %s").format(where=where, order=walk.order)
     async with reading(pool) as cursor:
-        await cursor.execute(_SELECT + ending, [*values, limit + 1])
+        await cursor.execute(_SELECT + ending, [*values, limit + 1], prepare=False)
         rows = await cursor.fetchall()
     return page_of(rows, limit, ordered_by="updated_at", show=_show)
 

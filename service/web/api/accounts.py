@@ -14,12 +14,7 @@ async def accounts(request: Request) -> Response:
     """Answer the health of all configured accounts."""
     here: Runtime = request.state.runtime
     Query(request)
-    mode = here.settings.settled.mode
-    configured = [
-        Configured(account.name, account.section.provider, mode, account.limit, account.budget)
-        for account in here.accounts.values()
-    ]
-    return list_response(await list_accounts(here.pool, configured))
+    return list_response(await list_accounts(here.pool, configured_accounts(here)))
 
 
 async def coverage(request: Request) -> Response:
@@ -27,6 +22,15 @@ async def coverage(request: Request) -> Response:
     here: Runtime = request.state.runtime
     Query(request)
     return list_response(await list_coverage(here.pool, here.accounts))
+
+
+def configured_accounts(here: Runtime) -> list[Configured]:
+    """Return what the view of accounts has to know from the configuration."""
+    mode = here.settings.settled.mode
+    return [
+        Configured(account.name, account.section.provider, mode, account.limit, account.budget)
+        for account in here.accounts.values()
+    ]
 
 
 ROUTES = [
