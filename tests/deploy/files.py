@@ -3,6 +3,7 @@
 import configparser
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -17,8 +18,9 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 BASE = DEPLOY / "kubernetes" / "base"
 ROLES = ("web", "worker", "beat")
 
-# A command of ours on a line of its own.
-OURS = re.compile(r"^ *(?:/opt/settled/bin/)?settled (.*)$", re.MULTILINE)
+FENCE = re.compile(r"^( *)```sh\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+# A command of ours, from the folder where it is installed or not, maybe behind others.
+OURS = re.compile(r"(?:^|&& )(?:\S*/)?settled (.*)", re.DOTALL)
 
 
 @cache
@@ -83,9 +85,22 @@ def commands() -> Iterator[tuple[str, Sequence[str]]]:
         yield f"systemd {name}", shlex.split(unit["ExecStart"])[1:]
     for line in re.findall(r'CMD \["settled", (.*)\]', dockerfile()):
         yield "image healthcheck", [each.strip('" ') for each in line.split(",")]
-    for page in ("README.md", "UPGRADE.md", "BACKUP.md"):
-        for line in OURS.findall((DEPLOY / page).read_text()):
-            yield page, shlex.split(line, comments=True)
+    for page in pages():
+        for line in lines(page):
+            for ours in OURS.findall(line):
+                yield page.name, shlex.split(ours, comments=True)
+
+
+def pages() -> Sequence[Path]:
+    """Return every page of Markdown: those beside the code, and all below deploy/."""
+    return sorted([*DEPLOY.parent.glob("*.md"), *DEPLOY.rglob("*.md")])
+
+
+def lines(page: Path) -> Iterator[str]:
+    """Return every command of a page's shell blocks; one may go on over several lines."""
+    for _, block in FENCE.findall(page.read_text()):
+        joined = textwrap.dedent(block).replace("\\\n", " ")
+        yield from filter(None, map(str.strip, re.split(r"^(?=\S)", joined, flags=re.MULTILINE)))
 
 
 def understand(arguments: Sequence[str]) -> click.Command:
@@ -97,5 +112,5 @@ def understand(arguments: Sequence[str]) -> click.Command:
             _, found, rest = command.resolve_command(context, rest)
             assert found is not None
             command = found
-        command.make_context("settled", rest, resilient_parsing=False)
+        command.make_context("settled", rest, resilient_parsing=False).close()
     return command
