@@ -149,10 +149,11 @@ async def test_two_that_write_at_once_may_end_each_other_but_hold_no_lane(
         )
         results |= {outcome.result for outcome in outcomes}
     await other.aclose()
+    alone = await outlet.take([large], at=AT + timedelta(minutes=1), timeout_seconds=20)
 
     assert results <= {"delivered", "retry"}
+    assert alone.result == "delivered"
     whole = [name for name in visible(tmp_path) if name.endswith(".jsonl")]
-    assert whole
     assert {(tmp_path / name).stat().st_size for name in whole} == {len(large.body) + 1}
 
 
