@@ -89,7 +89,7 @@ WAYS = {
         BUNQ | {"api_base": "http://sandbox/v1"},
         begun="open",
         paid=accept(),
-        changes=100,
+        changes=200,
         lists_old=True,
     ),
 }
@@ -247,7 +247,7 @@ async def test_what_is_found_without_a_webhook_is_exactly_what_was_dropped(proof
     told, swept = await proof.found_by("webhook"), await proof.found_by("sweep")
     await proof.poll()
 
-    assert proof.way.changes * 0.05 < len(dropped) < proof.way.changes * 0.15
+    assert proof.way.changes * 0.07 < len(dropped) < proof.way.changes * 0.13
     assert told == set(proof.account.requests) - dropped
     assert swept == dropped - unlisted
     assert await proof.found_by("poll") == dropped & unlisted
