@@ -22,6 +22,7 @@ class ObservationRow:
     verdict: str
     answer_sha256: bytes
     answer: bytes | None
+    account: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +66,19 @@ class History:
                 row.verdict,
                 row.answer_sha256,
                 row.answer,
+                row.account,
             )
             for row in rows
         ]
         await self._connection.execute(
             """
             insert into observations (day, id, request_id, read_at, lease_no, version,
-                                      observed_by, verdict, answer_sha256, answer)
+                                      observed_by, verdict, answer_sha256, answer, account)
             select (read_at at time zone 'utc')::date, o.*
               from unnest(%b::text[], %b::text[], %b::timestamptz[], %b::bigint[], %b::bigint[],
-                          %b::text[], %b::text[], %b::bytea[], %b::bytea[])
+                          %b::text[], %b::text[], %b::bytea[], %b::bytea[], %b::text[])
                    as o (id, request_id, read_at, lease_no, version, observed_by, verdict,
-                         answer_sha256, answer)
+                         answer_sha256, answer, account)
             """,
             [list(column) for column in zip(*columns, strict=True)],
         )

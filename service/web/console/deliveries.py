@@ -16,6 +16,7 @@ from service.storage.views.deliveries import (
 )
 from service.storage.views.lanes import list_lanes
 from service.storage.views.reading import Json
+from service.web.console.drawn import chart_of_waiting
 from service.web.console.forms import Form
 from service.web.console.page import ROWS, Visit, act, go, read
 
@@ -47,6 +48,7 @@ async def list_all(visit: Visit) -> Response:
         following=following,
         states=STATES,
         endpoints=sorted(visit.here.endpoints),
+        waiting=await chart_of_waiting(visit.here.pool),
     )
 
 

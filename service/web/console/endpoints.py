@@ -8,7 +8,9 @@ from service.errors import NotFound
 from service.flow import intervene
 from service.runtime import deliver_parts
 from service.settings import Endpoint
-from service.storage.views.lanes import list_lanes
+from service.storage.views.hours import HOUR_COUNTED_MAX
+from service.storage.views.lanes import TRIES_MAX, list_lanes
+from service.web.console.drawn import charts_of_endpoint
 from service.web.console.forms import Form
 from service.web.console.page import Visit, act, go, read
 
@@ -26,7 +28,14 @@ async def show(visit: Visit) -> Response:
     if endpoint is None:
         raise NotFound("no such endpoint")
     configured = visit.here.endpoints.get(name)
-    return visit.show("endpoint.html", endpoint=endpoint, configured=configured)
+    return visit.show(
+        "endpoint.html",
+        endpoint=endpoint,
+        configured=configured,
+        charts=await charts_of_endpoint(visit.here.pool, name),
+        counted_max=HOUR_COUNTED_MAX,
+        tries_max=TRIES_MAX,
+    )
 
 
 async def pause(visit: Visit, form: Form) -> Response:

@@ -6,12 +6,15 @@ from starlette.responses import Response
 
 from service.domain.drift import DriftClass
 from service.domain.status import Status, definition_of
+from service.errors import NotFound
 from service.storage.views.accounts import list_accounts
 from service.storage.views.counts import count_by_status
+from service.storage.views.hours import HOUR_COUNTED_MAX
 from service.storage.views.interventions import DID, InterventionFilter, list_interventions
 from service.storage.views.reconciles import STATES, list_reconciles
 from service.storage.views.system import read_system
 from service.web.api.accounts import configured_accounts
+from service.web.console.drawn import chart_of_drift, charts_of_account
 from service.web.console.page import ROWS, Visit, read
 
 
@@ -19,6 +22,19 @@ async def accounts(visit: Visit) -> Response:
     visit.query()
     shown = await list_accounts(visit.here.pool, configured_accounts(visit.here))
     return visit.show("accounts.html", accounts=shown)
+
+
+async def account(visit: Visit) -> Response:
+    visit.query()
+    name = str(visit.request.path_params["name"])
+    configured = {each.name: each for each in configured_accounts(visit.here)}
+    if name not in configured:
+        raise NotFound("no such account is configured")
+    (shown,) = await list_accounts(visit.here.pool, [configured[name]])
+    charts = await charts_of_account(
+        visit.here.pool, configured[name], used=shown["budget"]["used"]
+    )
+    return visit.show("account.html", account=shown, charts=charts, counted_max=HOUR_COUNTED_MAX)
 
 
 async def reconciles(visit: Visit) -> Response:
@@ -36,6 +52,7 @@ async def reconciles(visit: Visit) -> Response:
         accounts=sorted(visit.here.accounts),
         states=STATES,
         classes=list(DriftClass),
+        drift=chart_of_drift(page.items),
     )
 
 
@@ -68,6 +85,7 @@ async def acts(visit: Visit) -> Response:
 
 ROUTES = [
     read("/console/accounts", accounts),
+    read("/console/accounts/{name}", account),
     read("/console/reconciles", reconciles),
     read("/console/statuses", statuses),
     read("/console/system", system),

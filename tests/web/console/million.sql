@@ -41,9 +41,29 @@ select 'dlv_' || lpad((:number - n)::text, 26, '0'), 'ntf_' || lpad(n::text, 26,
                             when n % 1000 = 1 then 'waiting' else 'delivered' end) as t (at, state);
 
 insert into attempts (delivery_id, number, at, outcome, status_code, duration_ms, notified_at)
-select 'dlv_' || lpad((:number - n)::text, 26, '0'), 1, at, 'http_204', 204, 20 + n % 100, at
+select 'dlv_' || lpad((:number - n)::text, 26, '0'), 1, at, 'http_' || code, code, 20 + n % 100, at
+  from generate_series(1, :number) as n,
+       lateral (select now() - n * interval '1 s',
+                       case when n % 10 = 0 then 503 else 204 end) as t (at, code);
+
+insert into transitions (id, subject, subject_id, sequence, type, after, observed_by,
+                         observation_id, answer_sha256, recorded_at, chained_from, hash)
+select 'trn_' || lpad(n::text, 26, '0'), 'request', 'prq_' || lpad(n::text, 26, '0'), 1,
+       'payment_request.paid', '{"status": "paid"}', 'webhook',
+       'obs_' || lpad(n::text, 26, '0'), '\x01', now() - n * interval '1 s', '', '\x01'
+  from generate_series(1, :number) as n;
+
+insert into observations (day, id, request_id, read_at, observed_by, verdict, lease_no,
+                          answer_sha256, answer, account)
+select (at at time zone 'utc')::date, 'obs_' || lpad(n::text, 26, '0'),
+       'prq_' || lpad(n::text, 26, '0'), at, 'webhook', 'transition', 1, '\x01', '{}', 'ginger-nl'
   from generate_series(1, :number) as n,
        lateral (select now() - n * interval '1 s') as t (at);
+
+insert into reconciles (account, asked, dry_run, since, until, drift, started_at, finished_at)
+select 'ginger-nl', '7d', false, at - interval '7 days', at,
+       jsonb_build_object('missed', n % 5), at, at
+  from generate_series(1, 1000) as n, lateral (select now() - n * interval '1 day') as t (at);
 
 insert into events (day, id, account, kind, provider_id, received_at, verdict, body_sha256)
 select at::date, 'evt_' || lpad((:number - n)::text, 26, '0'), 'ginger-nl', 'order',
