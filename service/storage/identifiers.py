@@ -13,6 +13,7 @@ Prefix = Literal["evt", "prq", "ord", "obs", "trn", "ntf", "dlv", "dec", "ivn", 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]  # ten bits at a time
 _TIME = re.compile(rf"[a-z]{{3}}_([{_ALPHABET}]{{10}})[{_ALPHABET}]{{16}}", re.ASCII)
+_SHAPE = re.compile(r"[a-z]{3}_[0-9a-z_]{1,64}", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -41,6 +42,11 @@ def time_in(identifier: str) -> datetime | None:
         return _EPOCH + timedelta(milliseconds=milliseconds)
     except OverflowError:
         return None
+
+
+def is_identifier(text: str) -> bool:
+    """Return whether a text has the shape of an identifier of ours."""
+    return _SHAPE.fullmatch(text) is not None
 
 
 def _text(prefix: Prefix, milliseconds: int, random: int) -> str:

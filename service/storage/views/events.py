@@ -1,7 +1,7 @@
 """The inbox as the API shows it; bodies stay where they are."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from psycopg import sql
 from psycopg.rows import DictRow
@@ -54,19 +54,26 @@ async def find_event(pool: Pool, event_id: str) -> Json | None:
 
     Its id tells when it came, and so which days it may lie in: no other is looked through.
     """
-    received_at = time_in(event_id)
-    if received_at is None:
+    days = days_of(event_id)
+    if not days:
         return None
-    spare = timedelta(days=1)  # The id and received_at were taken at two moments.
-    first = (received_at - DAYS_BACK - spare).date()
-    length = (DAYS_BACK + DAYS_AHEAD + 2 * spare).days
-    days = [first + timedelta(days=number) for number in range(length + 1)]
     async with reading(pool) as cursor:
         await cursor.execute(
             _SELECT + sql.SQL("where day = any(%s::date[]) and id = %s"), [days, event_id]
         )
         row = await cursor.fetchone()
     return _show(row) if row else None
+
+
+def days_of(event_id: str) -> list[date]:
+    """Return the days in which the row of an event may lie, none for what is no id of ours."""
+    received_at = time_in(event_id)
+    if received_at is None:
+        return []
+    spare = timedelta(days=1)  # The id and received_at were taken at two moments.
+    first = (received_at - DAYS_BACK - spare).date()
+    length = (DAYS_BACK + DAYS_AHEAD + 2 * spare).days
+    return [first + timedelta(days=number) for number in range(length + 1)]
 
 
 async def list_events(

@@ -96,7 +96,9 @@ def columns(
 ) -> Chart:
     """Return series of equal length as bars at equal steps, the later ones on top."""
     steps = list(zip(*(series.numbers for series in stacked), strict=True))
-    scale = _scale([sum(step) for step in steps])
+    # Room is left for what stands on top of the highest bar, however little it is.
+    room = HEIGHT - SEEN_HEIGHT_MIN * (len(stacked) - 1)
+    scale = _scale([sum(step) for step in steps]) * room / HEIGHT
     width = WIDTH / max(len(steps), 1)
     bars: list[Bar] = []
     for place, step in enumerate(steps):
@@ -159,7 +161,7 @@ def place_of(value: float, edges: Sequence[float]) -> float:
 
 def _bar(x: float, width: float, height: float, *, on: float, kind: str) -> Bar:
     """Return a bar that stands on what is below it; 0 stays 0, and any other number is seen."""
-    seen = min(max(height, SEEN_HEIGHT_MIN), HEIGHT - on) if height else 0.0
+    seen = max(height, SEEN_HEIGHT_MIN) if height else 0.0
     return Bar(
         _round(x + width * GAP / 2),
         _round(HEIGHT - on - seen),

@@ -54,6 +54,11 @@ class Visit:
         return _suffices(self.session.key.role, "operator")
 
     @property
+    def may_see_bodies(self) -> bool:
+        """Return whether what a provider sent is shown, redacted as it is."""
+        return _suffices(self.session.key.role, "operator")
+
+    @property
     def is_live(self) -> bool:
         return self.here.settings.settled.live
 
@@ -91,10 +96,11 @@ Read = Callable[[Visit], Awaitable[Response]]
 Act = Callable[[Visit, Form], Awaitable[Response]]
 
 
-def read(path: str, show: Read) -> Route:
-    """Return the route of a page, for whoever has signed in."""
+def read(path: str, show: Read, *, at_least: Role = "viewer") -> Route:
+    """Return the route of a page, for whoever has signed in with a key of that role or a larger."""
 
     async def answer(visit: Visit) -> Response:
+        _check_role(visit, at_least)
         return await show(visit)
 
     return _route(path, "GET", answer)
@@ -104,10 +110,7 @@ def act(path: str, do: Act) -> Route:
     """Return the route of a form: for an operator, from a page of ours, and on purpose."""
 
     async def answer(visit: Visit) -> Response:
-        if not visit.may_act:
-            raise Forbidden(
-                f'this takes the role "operator"; the key "{visit.session.key.name}" has less'
-            )
+        _check_role(visit, "operator")
         form = await read_form(visit.request)
         check_origin(visit.request)
         if not is_token_of(visit.session, "".join(form.all("token"))):
@@ -173,6 +176,13 @@ def _to_sign_in(request: Request) -> Response:
     if wanted and request.url.query:
         wanted += f"?{request.url.query}"
     return go(SIGN_IN, next=None if wanted == "/console" else wanted)
+
+
+def _check_role(visit: Visit, at_least: Role) -> None:
+    if not _suffices(visit.session.key.role, at_least):
+        raise Forbidden(
+            f'this takes the role "{at_least}"; the key "{visit.session.key.name}" has less'
+        )
 
 
 def _suffices(role: Role, at_least: Role) -> bool:
