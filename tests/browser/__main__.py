@@ -31,6 +31,7 @@ def main(folder: Path) -> None:
             see_every_page(page, folder)
             open_evidence_by_keyboard(page, folder)
             resend_by_keyboard(page, up, folder)
+            recover_by_keyboard(page, up, folder)
             see_the_overview_refresh_itself(page)
             sign_out(page)
         with opened(browser, up, dark=True) as page:
@@ -93,8 +94,22 @@ def open_evidence_by_keyboard(page: Page, folder: Path) -> None:
     transition = page.locator(".timeline .is-transition summary").last
     transition.press("Enter")
     expect(page.locator(".timeline details[open] dd", has_text="paid").first).to_be_visible()
+    link = page.locator(".timeline details[open]").get_by_role("link", name="Provider's answer")
+    before = page.url
+    link.press("Enter")
+    answer = page.locator(".timeline details[open] .opened pre").first
+    expect(answer).to_contain_text('"status": "completed"')
+    expect(answer).to_contain_text("…")
+    assert page.url == before, "it opens in place"
+    expect(link).to_be_focused()
+    transition.press("Enter")
+    read = page.locator(".timeline .is-observation summary").first
+    read.press("Enter")
+    page.locator(".timeline details[open]").get_by_role("link", name="answer").press("Enter")
+    expect(page.locator(".timeline details[open] .opened pre").first).to_be_visible()
+    page.get_by_role("heading", name="Timeline").evaluate("heading => heading.scrollIntoView()")
     save(page, folder, "timeline")
-    say("opened the evidence of a transition by keyboard")
+    say("opened a transition by keyboard, and in it the provider's answer, redacted")
 
 
 def resend_by_keyboard(page: Page, up: Up, folder: Path) -> None:
@@ -118,6 +133,29 @@ def resend_by_keyboard(page: Page, up: Up, folder: Path) -> None:
     say("resent two deliveries by keyboard; both arrived again, and who and why is written down")
 
 
+def recover_by_keyboard(page: Page, up: Up, folder: Path) -> None:
+    page.goto("/console/endpoints/erp")
+    save(page, folder, "endpoint")
+    page.get_by_role("link", name="Plan a recovery").press("Enter")
+    page.get_by_label("Since").fill("1h")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=2)).to_contain_text("would go out again")
+    save(page, folder, "recover")
+    page.get_by_label("Reason").fill("the ERP lost its last hour")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Recovery of erp")
+    save(page, folder, "recovery")
+    # Nothing loads the page again: htmx follows the progress.
+    expect(page.locator("h1 .status")).to_have_text("finished", timeout=60_000)
+    [recovery] = up.get("/v1/recover")["data"]
+    assert recovery["planned"] == recovery["delivered"] > 0, recovery
+    told = f"{recovery['planned']} of {recovery['planned']}"
+    expect(page.locator("#progress")).to_contain_text(told)
+    [act] = up.get("/v1/interventions", did="recover")["data"]
+    assert (act["who"], act["reason"]) == ("console:ops", "the ERP lost its last hour")
+    say(f"recovered an endpoint by keyboard: planned, confirmed and followed to {told}")
+
+
 def has_arrived_again(up: Up, delivery_id: str, before: int) -> bool:
     delivery = up.get(f"/v1/deliveries/{delivery_id}")
     return delivery["state"] == "delivered" and len(delivery["attempts"]) > before
@@ -134,11 +172,13 @@ def see_the_overview_refresh_itself(page: Page) -> None:
 
 
 def sign_out(page: Page) -> None:
+    taken = page.context.cookies()
     page.get_by_role("button", name="Sign out").press("Enter")
     expect(page).to_have_title("Sign in · settled")
+    page.context.add_cookies([{**cookie} for cookie in taken])  # type: ignore[list-item,typeddict-item]
     page.goto("/console")
     expect(page).to_have_title("Sign in · settled")
-    say("signed out")
+    say("signed out; the cookie of the session that ended opens nothing any more")
 
 
 def see_the_dark(page: Page, folder: Path) -> None:
@@ -148,7 +188,13 @@ def see_the_dark(page: Page, folder: Path) -> None:
     save(page, folder, "overview-dark")
     page.goto("/console/requests?status=paid")
     page.locator("tbody th a").first.click()
+    page.locator(".timeline .is-event summary").last.click()
+    page.locator(".timeline details[open]").get_by_role("link", name="Body").click()
+    expect(page.locator(".timeline details[open] .opened pre").first).to_be_visible()
+    page.get_by_role("heading", name="Timeline").evaluate("heading => heading.scrollIntoView()")
     save(page, folder, "timeline-dark")
+    page.goto("/console/endpoints/erp")
+    save(page, folder, "endpoint-dark")
     say("dark where the system is dark")
 
 
@@ -157,6 +203,13 @@ def act_without_scripts(page: Page, up: Up, folder: Path) -> None:
     for path in PAGES:
         page.goto(path)
         expect(page.locator("h1").first).to_be_visible()
+    page.goto("/console/requests?status=paid")
+    page.locator("tbody th a").first.click()
+    page.locator(".timeline .is-transition summary").last.click()
+    page.get_by_role("link", name="Provider's answer").locator("visible=true").first.click()
+    expect(page.locator("h1")).to_have_text("Provider's answer")
+    expect(page.locator(".evidence pre").first).to_contain_text('"status": "completed"')
+    save(page, folder, "without-scripts-evidence")
     for act, state in (("Pause", "paused"), ("Resume", "draining")):
         page.goto("/console/endpoints/erp")
         form = page.locator(f"form[action$={act.lower()}]")
@@ -164,7 +217,7 @@ def act_without_scripts(page: Page, up: Up, folder: Path) -> None:
         form.get_by_role("button", name=act).click()
         assert up.get("/v1/endpoints")["data"][0]["state"] in (state, "open"), act
         save(page, folder, f"without-scripts-{act.lower()}")
-    say("paused and resumed an endpoint without JavaScript")
+    say("opened evidence, paused and resumed an endpoint without JavaScript")
 
 
 def sign_in(page: Page) -> None:

@@ -9,7 +9,7 @@ create index attempts_failed on attempts (at)
 
 -- Reads by account. Those from before this migration stand without one and are not drawn.
 alter table observations add column account text;
-create index observations_of_account on observations (account, read_at);
+create index observations_of_account on observations (account, read_at) include (day);
 
 -- A session is proved by its cookie alone; one that somebody signed out of is refused until the
 -- cookie ends by itself.

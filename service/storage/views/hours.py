@@ -15,7 +15,7 @@ HOURS: Final = 24
 HOUR_COUNTED_MAX: Final = 5000
 
 # Failed attempts are looked at no further: each has to be led back to its endpoint.
-FAILURES_MAX: Final = 5000
+FAILURES_MAX: Final = 2000
 
 # Whole hours, the last one being the one under way.
 _HOURS: Final = """

@@ -8,9 +8,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from service.errors import Forbidden, Malformed, Refused, Unavailable
+from service.errors import Forbidden, Malformed, Refused, Unauthenticated, Unavailable
 from service.runtime import Runtime, utc_now
 from service.settings import Role
+from service.storage.signed_out import is_ended
 from service.storage.views.reading import Page
 from service.web.api.query import Query, cursor_of
 from service.web.console.forms import Form, read_form
@@ -101,6 +102,7 @@ def read(path: str, show: Read, *, at_least: Role = "viewer") -> Route:
 
     async def answer(visit: Visit) -> Response:
         _check_role(visit, at_least)
+        await _check_goes_on(visit)
         return await show(visit)
 
     return _route(path, "GET", answer)
@@ -123,6 +125,7 @@ def act(path: str, do: Act) -> Route:
                 "this installation is LIVE: tick the box that says so, then send the form",
                 code="not_confirmed",
             )
+        await _check_goes_on(visit)
         return await do(visit, form)
 
     return _route(path, "POST", answer)
@@ -158,6 +161,8 @@ def _route(path: str, method: str, answer: Read) -> Route:
         visit = Visit(request, here, session)
         try:
             return await answer(visit)
+        except Unauthenticated:
+            return _to_sign_in(request)
         except (Refused, Unavailable) as error:
             problem = problem_of(error)
             response = visit.show("error.html", status_code=problem.status_code, problem=problem)
@@ -183,6 +188,12 @@ def _check_role(visit: Visit, at_least: Role) -> None:
         raise Forbidden(
             f'this takes the role "{at_least}"; the key "{visit.session.key.name}" has less'
         )
+
+
+async def _check_goes_on(visit: Visit) -> None:
+    """Raise Unauthenticated for a session that somebody signed out of. Asked last."""
+    if await is_ended(visit.here.pool, visit.session.id):
+        raise Unauthenticated("this session was signed out of")
 
 
 def _suffices(role: Role, at_least: Role) -> bool:

@@ -1,7 +1,7 @@
 """A session: a cookie that names an API key, signed with that key, and the tokens of its forms.
 
-Nothing is kept on our side. A session ends after 12 h, and at once when its key leaves the
-configuration or changes: then nothing that could have signed it is there any more.
+A session ends after 12 h, and at once when its key leaves the configuration or changes: then
+nothing that could have signed it is there any more. Only that somebody signed out is kept.
 """
 
 import base64
@@ -13,7 +13,7 @@ import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from service.settings import ApiKey
@@ -25,10 +25,15 @@ _COOKIE: Final = re.compile(r"[A-Za-z0-9_-]{1,1000}\.[0-9a-f]{64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Who has signed in; token goes into every form, and no other session's form has it."""
+    """Who has signed in, until when; token goes into every form of this session and of no other.
+
+    id is kept for a session that somebody signed out of: nobody makes a cookie out of it.
+    """
 
     key: ApiKey
     token: str
+    id: bytes
+    ends_at: datetime
 
 
 def new_cookie(key: ApiKey, *, now: datetime) -> str:
@@ -51,7 +56,12 @@ def session_of(cookie: str | None, keys: Iterable[ApiKey], *, now: datetime) -> 
     assert isinstance(ends, int), "we signed it"
     if ends <= now.timestamp():
         return None
-    return Session(key, _signature(key, "form", text))
+    return Session(
+        key,
+        _signature(key, "form", text),
+        hashlib.sha256(text.encode()).digest(),
+        datetime.fromtimestamp(ends, UTC),
+    )
 
 
 def is_token_of(session: Session, presented: str) -> bool:

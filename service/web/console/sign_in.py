@@ -9,8 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.errors import Malformed, Refused, Unauthenticated
+from service.errors import Malformed, Refused, Unauthenticated, Unavailable
 from service.runtime import Runtime, utc_now
+from service.storage.signed_out import end_session
 from service.web.console.failures import Failures
 from service.web.console.forms import read_form
 from service.web.console.page import COOKIE, SIGN_IN, check_origin, go
@@ -80,7 +81,7 @@ async def _enter(request: Request, failures: Failures) -> Response:
 
 
 async def sign_out(request: Request) -> Response:
-    """End the session in this browser."""
+    """End the session, wherever else its cookie may be; without the database, in this browser."""
     here: Runtime = request.state.runtime
     keys = here.settings.settled.api_keys
     session = session_of(request.cookies.get(COOKIE), keys, now=utc_now())
@@ -89,6 +90,12 @@ async def sign_out(request: Request) -> Response:
         form = await read_form(request)
         if not is_token_of(session, "".join(form.all("token"))):
             return go("/console")
+        try:
+            await end_session(here.pool, session.id, ends_at=session.ends_at)
+        except Unavailable:
+            wrong = "This browser has forgotten its session, which ends by itself within 12 hours:"
+            wrong += " the database is away."
+            response = _form(request, wrong=wrong, status_code=503)
     response.delete_cookie(
         COOKIE, path="/console", secure=not _is_plain_here(request), httponly=True,
         samesite="strict",

@@ -1,9 +1,13 @@
 """Into the console and out of it: cookies, headers, wrong keys, other sites, roles."""
 
+from datetime import UTC, datetime, timedelta
+
+import httpx
 import pytest
 from starlette.routing import Route
 
 from service.runtime import Runtime
+from service.storage.signed_out import end_session, is_ended
 from service.web.console.failures import FAILURES_MAX
 from service.web.console.routes import console_routes
 from tests.web.conftest import KEYS, client_of
@@ -159,6 +163,45 @@ async def test_signing_out_takes_the_cookie_away_and_takes_the_token(operator: V
     assert "set-cookie" not in other_site.headers
     assert ours.headers["location"] == SIGN_IN
     assert 'settled_session=""' in ours.headers["set-cookie"]
+
+
+async def test_a_session_that_was_signed_out_of_opens_nothing_and_others_go_on(
+    runtime: Runtime, operator: Visitor
+) -> None:
+    async with visiting(runtime) as elsewhere:
+        taken, token = httpx.Cookies(operator.client.cookies), await operator.token()
+        await operator.client.post("/console/sign-out", data={"token": token})
+        operator.client.cookies = taken
+
+        page = await operator.client.get("/console")
+        act = await operator.client.post(
+            "/console/endpoints/erp/pause", data={"token": token, "reason": "why not"}
+        )
+        assert await elsewhere.page("/console")
+
+    assert page.headers["location"].startswith(SIGN_IN)
+    assert act.headers["location"].startswith(SIGN_IN)
+
+
+async def test_signing_out_forgets_sessions_whose_cookies_have_ended(runtime: Runtime) -> None:
+    now = datetime.now(UTC)
+    await end_session(runtime.pool, b"old", ends_at=now - timedelta(seconds=1))
+
+    for _ in range(2):
+        await end_session(runtime.pool, b"new", ends_at=now + timedelta(hours=1))
+
+    assert not await is_ended(runtime.pool, b"old")
+    assert await is_ended(runtime.pool, b"new")
+
+
+async def test_signing_out_without_the_database_says_what_it_did(offline_runtime: Runtime) -> None:
+    async with visiting(offline_runtime) as operator:
+        token = token_in((await operator.client.get("/console")).text)
+        answer = await operator.client.post("/console/sign-out", data={"token": token})
+
+    assert answer.status_code == 503
+    assert 'settled_session=""' in answer.headers["set-cookie"]
+    assert "ends by itself within 12 hours" in answer.text
 
 
 @pytest.mark.parametrize("path", [SIGN_IN, "/console", "/console/none", "/console/requests/none"])
