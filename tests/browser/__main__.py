@@ -33,7 +33,7 @@ def main(folder: Path) -> None:
             resend_by_keyboard(page, up, folder)
             recover_by_keyboard(page, up, folder)
             see_the_overview_refresh_itself(page)
-            sign_out(page)
+            sign_out(page, up)
         with opened(browser, up, dark=True) as page:
             see_the_dark(page, folder)
         with opened(browser, up, scripts=False) as page:
@@ -171,11 +171,12 @@ def see_the_overview_refresh_itself(page: Page) -> None:
     say("the overview refreshed itself, and the link that had the focus still has it")
 
 
-def sign_out(page: Page) -> None:
-    taken = page.context.cookies()
+def sign_out(page: Page, up: Up) -> None:
+    [taken] = page.context.cookies()
     page.get_by_role("button", name="Sign out").press("Enter")
     expect(page).to_have_title("Sign in · settled")
-    page.context.add_cookies([{**cookie} for cookie in taken])  # type: ignore[list-item,typeddict-item]
+    name, value = taken["name"], taken["value"]
+    page.context.add_cookies([{"name": name, "value": value, "url": f"{up.url}/console"}])
     page.goto("/console")
     expect(page).to_have_title("Sign in · settled")
     say("signed out; the cookie of the session that ended opens nothing any more")
