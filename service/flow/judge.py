@@ -188,7 +188,6 @@ async def _keep_evidence(compared: Compared, work: Work, *, news: set[str]) -> N
                 verdict=_word(j.verdict),
                 answer_sha256=j.cause.answer_sha256,
                 answer=j.look.evidence if j.cause.observation_id in news or not j.is_good else None,
-                account=j.request.key.account,
             )
             for j in compared.judged
         ]

@@ -22,7 +22,6 @@ class ObservationRow:
     verdict: str
     answer_sha256: bytes
     answer: bytes | None
-    account: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +65,18 @@ class History:
                 row.verdict,
                 row.answer_sha256,
                 row.answer,
-                row.account,
             )
             for row in rows
         ]
         await self._connection.execute(
             """
             insert into observations (day, id, request_id, read_at, lease_no, version,
-                                      observed_by, verdict, answer_sha256, answer, account)
+                                      observed_by, verdict, answer_sha256, answer)
             select (read_at at time zone 'utc')::date, o.*
               from unnest(%b::text[], %b::text[], %b::timestamptz[], %b::bigint[], %b::bigint[],
-                          %b::text[], %b::text[], %b::bytea[], %b::bytea[], %b::text[])
+                          %b::text[], %b::text[], %b::bytea[], %b::bytea[])
                    as o (id, request_id, read_at, lease_no, version, observed_by, verdict,
-                         answer_sha256, answer, account)
+                         answer_sha256, answer)
             """,
             [list(column) for column in zip(*columns, strict=True)],
         )

@@ -7,10 +7,6 @@ create index deliveries_by_closing on deliveries_closed (endpoint, closed_at) in
 create index attempts_failed on attempts (at)
     where outcome !~ '^(http_2..|written|appended|done|not_concerned|nothing_to_do|already_done)$';
 
--- Reads by account. Those from before this migration stand without one and are not drawn.
-alter table observations add column account text;
-create index observations_of_account on observations (account, read_at) include (day);
-
 -- A session is proved by its cookie alone; one that somebody signed out of is refused until the
 -- cookie ends by itself.
 create table signed_out (

@@ -43,17 +43,6 @@ _WEBHOOKS: Final = """
      group by begins order by begins
 """
 
-_READS: Final = """
-    select begins, sum(found)::bigint as found
-      from hours left join unnest(%(accounts)s::text[]) as chosen (name) on true,
-           lateral (select count(*) as found
-                      from (select from observations
-                             where account = name and read_at >= begins and read_at < ends
-                               and day >= (now() at time zone 'utc')::date - 1
-                             limit %(most)s) as bounded) as counted
-     group by begins order by begins
-"""
-
 _CHANGES: Final = """
     select begins, found
       from hours,
@@ -125,8 +114,8 @@ async def hours_of_endpoint(pool: Pool, name: str) -> Mapping[str, list[int]]:
 
 
 async def hours_of_account(pool: Pool, name: str) -> Mapping[str, list[int]]:
-    """Return how many webhooks of an account, and reads at it, each hour saw."""
-    return await _read(pool, {"webhooks": _WEBHOOKS, "reads": _READS}, account=name)
+    """Return how many webhooks of an account each hour saw. Raises Unavailable."""
+    return await _read(pool, {"webhooks": _WEBHOOKS}, account=name)
 
 
 async def _read(

@@ -79,7 +79,6 @@ async def charts_of_account(pool: Pool, account: Configured, used: int) -> list[
     )
     return [
         _line("Webhooks received", hours["webhooks"]),
-        _line("Reads", hours["reads"]),
         histogram(
             "Budget use",
             calls,

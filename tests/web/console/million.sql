@@ -54,9 +54,9 @@ select 'trn_' || lpad(n::text, 26, '0'), 'request', 'prq_' || lpad(n::text, 26, 
   from generate_series(1, :number) as n;
 
 insert into observations (day, id, request_id, read_at, observed_by, verdict, lease_no,
-                          answer_sha256, answer, account)
+                          answer_sha256, answer)
 select (at at time zone 'utc')::date, 'obs_' || lpad(n::text, 26, '0'),
-       'prq_' || lpad(n::text, 26, '0'), at, 'webhook', 'transition', 1, '\x01', '{}', 'ginger-nl'
+       'prq_' || lpad(n::text, 26, '0'), at, 'webhook', 'transition', 1, '\x01', '{}'
   from generate_series(1, :number) as n,
        lateral (select now() - n * interval '1 s') as t (at);
 

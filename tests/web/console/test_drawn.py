@@ -86,17 +86,14 @@ async def test_hours_of_an_endpoint_leave_other_endpoints_out(runtime: Runtime) 
     }
 
 
-async def test_hours_of_an_account_count_its_webhooks_and_reads(runtime: Runtime) -> None:
+async def test_hours_of_an_account_count_its_webhooks_alone(runtime: Runtime) -> None:
     for number, account in enumerate(["ginger-nl", "ginger-nl", "other"]):
-        await insert(
-            runtime.pool, "observations", day=HOUR.date(), id=id_of("obs", number),
-            request_id="prq_1", read_at=HOUR, observed_by="poll", verdict="no_change",
-            lease_no=1, answer_sha256=b"\x01", account=account,
+        await insert_event(
+            runtime.pool, f"e{number}", "p",
+            id=new_id("evt"), account=account, day=HOUR.date(), received_at=HOUR,
         )  # fmt: skip
 
-    hours = await hours_of_account(runtime.pool, "ginger-nl")
-
-    assert hours == {"webhooks": EMPTY, "reads": at(last=2)}
+    assert await hours_of_account(runtime.pool, "ginger-nl") == {"webhooks": at(last=2)}
 
 
 async def test_nothing_at_all_is_24_empty_hours(runtime: Runtime) -> None:
@@ -155,7 +152,7 @@ async def test_each_page_draws_its_charts_and_tells_them_in_words(operator: Visi
     for path, titles in {
         "/console": ["Webhooks received", "Changes", "Notifications delivered", "Failures"],
         "/console/endpoints/erp": ["Attempts", "Answer times"],
-        "/console/accounts/ginger-nl": ["Webhooks received", "Reads", "Budget use"],
+        "/console/accounts/ginger-nl": ["Webhooks received", "Budget use"],
         "/console/deliveries": ["Waiting by age"],
     }.items():
         told = re.findall('<svg role="img" aria-label="([^"]+)"', await operator.page(path))
