@@ -31,25 +31,20 @@ _NO_TOKEN = secrets.token_hex(32)
 
 async def receive(
     call: Call,
+    admitted: ConnectedAccount,
     *,
-    account: str,
-    token: str | None,
-    source: str | None,
-    accounts: Mapping[str, ConnectedAccount],
     store: Store,
     wake: Callable[[], None],
 ) -> None:
-    """Verify a call and store its events; returns once they are committed.
+    """Verify a call to an account that it was admitted to; returns once its events are committed.
 
-    token is the path segment behind the account, source the address that called. An authentic
-    call that names nothing to do is stored all the same, as evidence. Raises UnknownAccount,
+    An authentic call that names nothing to do is stored all the same, as evidence. Raises
     BadSignature or Malformed; Unavailable when the events cannot be stored now.
     """
-    admitted = admit(account, token=token, source=source, accounts=accounts)
     events = events_in(call, admitted) or (_NOTHING,)
     await store(admitted.name, call, events)
     for event in events:
-        EVENTS.labels(admitted.name, event.verdict.value).inc()
+        _counter(admitted.name, str(event.verdict)).inc()
     if any(event.verdict is EventVerdict.ACCEPTED for event in events):
         wake()
 
@@ -63,8 +58,9 @@ def admit(
 ) -> ConnectedAccount:
     """Return the account that a call may come in for.
 
-    Raises UnknownAccount, the same whatever is wrong: no such account, another token, one too
-    many, a source outside webhook_allow_from, or a provider that sends no webhooks.
+    token is the path segment behind the account, source the address that called. Raises
+    UnknownAccount, the same whatever is wrong: no such account, another token, one too many, a
+    source outside webhook_allow_from, or a provider that sends no webhooks.
     """
     found = accounts.get(account)
     expected = found.section.webhook_token if found else None
@@ -121,6 +117,10 @@ def _parsed(
 def _same(expected: str, given: str) -> bool:
     """Compare in a time that tells nothing, not even the length of what is expected."""
     return hmac.compare_digest(_digest(expected), _digest(given))
+
+
+# Found once for each pair: to look a counter up by its labels costs more than to add to it.
+_counter = cache(EVENTS.labels)
 
 
 def _digest(text: str) -> bytes:

@@ -28,20 +28,20 @@ Row = tuple[
 Body = tuple[date, bytes, bytes]
 
 
-def rows_of(account: str, call: Call, events: Sequence[Event]) -> list[Row]:
-    """Return one row of the table events for each event of a call."""
+def rows_of(account: str, call: Call, events: Sequence[Event]) -> tuple[list[Row], Body]:
+    """Return one row of the table events for each event of a call, and that of event_bodies."""
     body_sha256 = hashlib.sha256(call.body).digest()
     traceparent = traceparent_of(call.headers.get("traceparent", ""))
-    return [
+    rows = [
         (
             day_of(event.created_at, received_at=call.received_at),
             new_id("evt"),
             account,
-            event.kind and event.kind.value,
+            event.kind and str(event.kind),
             event.provider_id,
             event.event_id,
             call.received_at,
-            event.verdict.value,
+            str(event.verdict),
             event.reason,
             body_sha256,
             traceparent,
@@ -49,12 +49,7 @@ def rows_of(account: str, call: Call, events: Sequence[Event]) -> list[Row]:
         )
         for event in events
     ]
-
-
-def body_of(call: Call) -> Body:
-    """Return the row of the table event_bodies for a call."""
-    day = call.received_at.astimezone(UTC).date()
-    return day, hashlib.sha256(call.body).digest(), call.body
+    return rows, (call.received_at.astimezone(UTC).date(), body_sha256, call.body)
 
 
 def day_of(created_at: datetime | None, *, received_at: datetime) -> date:

@@ -23,7 +23,7 @@ from psycopg import errors
 from service.domain.event import Call, Event
 from service.errors import Malformed, SettledError, Unavailable
 from service.storage.database import conninfo
-from service.storage.event_rows import STORE, Body, Row, body_of, rows_of
+from service.storage.event_rows import STORE, Body, Row, rows_of
 from service.telemetry.metrics import COMMIT_EVENTS
 
 log = structlog.get_logger()
@@ -103,29 +103,28 @@ class EventWriter:
         storing them again is harmless.
         """
         assert events, "a call without events leaves no evidence"
-        waiting = self._admit(rows_of(account, call, events), body_of(call))
-        late = asyncio.get_running_loop().call_later(
-            ANSWER_SECONDS_MAX, _refuse, waiting, "not stored in time"
-        )
+        rows, body = rows_of(account, call, events)
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(rows, body, loop.create_future())
+        self._admit(waiting)
+        late = loop.call_later(ANSWER_SECONDS_MAX, _refuse, waiting, "not stored in time")
         try:
             await waiting.committed
         finally:
             late.cancel()
 
-    def _admit(self, rows: list[Row], body: Body) -> _Waiting:
+    def _admit(self, waiting: _Waiting) -> None:
         if self._connection is None or self._stopping.is_set():
             raise _unavailable("events cannot be stored now")
         if (
-            self._rows_held + len(rows) > ROWS_HELD_MAX
-            or self._bytes_held + len(body[-1]) > BYTES_HELD_MAX
+            self._rows_held + len(waiting.rows) > ROWS_HELD_MAX
+            or self._bytes_held + waiting.body_bytes > BYTES_HELD_MAX
         ):
             raise _unavailable("too many events are waiting to be stored")
-        waiting = _Waiting(rows, body, asyncio.get_running_loop().create_future())
-        self._rows_held += len(rows)
+        self._rows_held += len(waiting.rows)
         self._bytes_held += waiting.body_bytes
         self._queue.append(waiting)
         self._work.set()
-        return waiting
 
     def _release(self, batch: Iterable[_Waiting]) -> None:
         for waiting in batch:

@@ -10,8 +10,7 @@ from tests.bench.processes import NotReady
 from tests.bench.report import FULL, QUICK, CountsDiffer, say_machine
 from tests.bench.site import prepared
 
-RECEIVE = ("receive_vs_noop", "receive_vs_row", "receive_vs_plain")
-NAMES = (*RECEIVE, *end_to_end.BURST, *end_to_end.LATENCY, *providers.NAMES, *isolation.NAMES)
+NAMES = (*receive.NAMES, *end_to_end.BURST, *end_to_end.LATENCY, *providers.NAMES, *isolation.NAMES)
 
 
 @click.command()
@@ -24,8 +23,8 @@ def main(quick: bool, only: tuple[str, ...]) -> None:
     with prepared() as site:
         say_machine(site.urls)
         try:
-            if not {*RECEIVE}.isdisjoint(wanted):
-                receive.measure(site, scale)
+            if not {*receive.NAMES}.isdisjoint(wanted):
+                receive.measure(site, scale, wanted)
             if not {*end_to_end.BURST, *end_to_end.LATENCY}.isdisjoint(wanted):
                 end_to_end.measure(site, scale, wanted)
             if not {*providers.NAMES}.isdisjoint(wanted):

@@ -204,10 +204,7 @@ async def proof(
         call = Call(dict(sent.headers), sent.content, datetime.now(UTC))
         await receive(
             call,
-            account=ACCOUNT,
-            token=None,
-            source=None,
-            accounts=accounts,
+            accounts[ACCOUNT],
             store=writer.store,
             wake=lambda: None,
         )

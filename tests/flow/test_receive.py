@@ -61,7 +61,7 @@ class Receiver:
 
     def __init__(self, provider: Asked, *, store_fails_with: Exception | None = None) -> None:
         self.done: list[object] = []
-        self._accounts = {"here": account(provider)}
+        self._account = account(provider)
         self._store_fails_with = store_fails_with
 
     async def store(self, account: str, call: Call, events: Sequence[Event]) -> None:
@@ -72,10 +72,7 @@ class Receiver:
     async def receive(self) -> None:
         await receive(
             Call({}, b"{}", datetime(2026, 11, 20, tzinfo=UTC)),
-            account="here",
-            token=None,
-            source="192.0.2.1",
-            accounts=self._accounts,
+            self._account,
             store=self.store,
             wake=lambda: self.done.append("woken"),
         )

@@ -91,10 +91,7 @@ class Town:
         call = Call(headers or {}, _bytes_of(body), received_at=received_at or datetime.now(UTC))
         await receive(
             call,
-            account=account,
-            token=None,
-            source=None,
-            accounts=self.parts.accounts,
+            self.parts.accounts[account],
             store=self.writer.store,
             wake=lambda: None,
         )

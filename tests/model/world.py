@@ -157,10 +157,7 @@ class Model:
         rings: list[str] = []
         await receive(
             WebhookCall({}, json.dumps(hint).encode(), received_at=self.clock),
-            account=ACCOUNT,
-            token=None,
-            source=None,
-            accounts=self.parts["beat"].accounts,
+            self.parts["beat"].accounts[ACCOUNT],
             store=store,
             wake=lambda: rings.append("sync"),
         )

@@ -163,10 +163,7 @@ class World:
         """Take in a signed call with events, then sync until nothing is due."""
         await receive(
             signed(json.dumps({"events": items}).encode()),
-            account="gc",
-            token=None,
-            source=None,
-            accounts=self.parts.accounts,
+            self.parts.accounts["gc"],
             store=self.writer.store,
             wake=lambda: None,
         )
