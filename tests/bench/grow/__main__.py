@@ -94,7 +94,7 @@ async def _measure(url: str, sizes: Sequence[int], *, quick: bool) -> None:
             sides.append(await stack.enter_async_context(side_of(of_size, size)))
         for side in sides:
             await side.round(batches, calls)  # nothing is as slow as the first
-            await side.run("vacuum (analyze)")
+            await side.tidy()
         taken: dict[int, list[Figures]] = {side.size: [] for side in sides}
         for number in range(rounds):
             # In turn forwards and backwards, so that none always comes after the same.

@@ -131,6 +131,16 @@ class Side:
             taken[name] = (perf_counter() - began) / calls
         return taken
 
+    async def tidy(self) -> None:
+        """Vacuum and analyze what was written to since it last was; building did the rest."""
+        cursor = await self.receiver.execute(
+            "select string_agg(relid::regclass::text, ', ') from pg_stat_user_tables"
+            " where n_mod_since_analyze > 0"
+        )
+        row = await cursor.fetchone()
+        if row and row[0]:
+            await self.run(f"vacuum (analyze) {row[0]}")
+
     async def search(self) -> float | None:
         """Return the seconds of the longest search, None when its time-out ended it."""
         anchors = await find_anchors(self.pool, 1)
