@@ -20,24 +20,23 @@ from tests.bench.grow import store
 from tests.bench.grow.mould import EVENTS_PER_REQUEST
 from tests.bench.grow.pages import PAGES
 from tests.bench.grow.sides import BATCH, Figures, Side, side_of
-from tests.bench.report import ratio, say, say_machine, table
+from tests.bench.report import ratio, say, say_machine, spread, table
 
 ROUNDS: Final = 5
 BATCHES, CALLS = 20, 10  # of 100 events, and of each page, in a round
 QUICK_ROUNDS, QUICK_BATCHES, QUICK_CALLS = 3, 5, 5
 
-STAGES: Final[dict[str, Callable[[Figures], float]]] = {
-    "insert": lambda figures: figures.insert,
-    "claim": lambda figures: figures.claim,
-    "deliver": lambda figures: figures.deliver,
-    "list": lambda figures: sum(figures.pages.values()),
-}
-UNITS: Final = {
+STAGES: Final = {
     "insert": "event stored and made due",
     "claim": "request claimed and recorded",
     "deliver": "delivery claimed and closed",
     "list": "all pages, each once",
 }
+
+
+# The rounds by size, and what is looked at of each.
+Taken = Mapping[int, Sequence[Figures]]
+Figure = Callable[[Figures], float]
 
 
 def cache_folder() -> Path:
@@ -104,53 +103,64 @@ async def _measure(url: str, sizes: Sequence[int], *, quick: bool) -> None:
         await _search(sides)
 
 
-def _print(taken: Mapping[int, list[Figures]]) -> None:
+def _print(taken: Taken) -> None:
     say(f"\ngrow: medians of {len(taken[0])} rounds in turn, {BATCH} to a statement")
+    head = [f"beside {size:,}" for size in taken]
     table(
-        ("µs", *(f"beside {size:,}" for size in taken), "grown", "WAL bytes"),
+        ("µs", *head, "grown"),
+        [(of, *_cells(taken, _seconds(stage))) for stage, of in STAGES.items()],
+    )
+    table(
+        ("µs of PostgreSQL's CPU", *head, "grown"),
+        [(of, *_cells(taken, _cpu_seconds(stage))) for stage, of in STAGES.items()],
+    )
+    table(
+        ("bytes of WAL", *head),
         [
-            (UNITS[stage], *_cells(taken, of_stage), _wal(taken, stage))
-            for stage, of_stage in STAGES.items()
+            (
+                of,
+                *(
+                    f"{median(each.stages[stage].wal_bytes for each in runs):,.0f}"
+                    for runs in taken.values()
+                ),
+            )
+            for stage, of in STAGES.items()
+            if stage != "list"
         ],
     )
-    say("\npages")
-    table(
-        ("µs", *(f"beside {size:,}" for size in taken), "grown"),
-        [(page, *_cells(taken, _of_page(page))) for page in PAGES],
-    )
+    table(("µs of a page", *head, "grown"), [(page, *_cells(taken, _page(page))) for page in PAGES])
     *smaller, top = [size for size in taken if size]
-    for stage, of_stage in STAGES.items():
-        ratio(f"grow_{stage}", _ratios(taken, of_stage, top))
+    for stage in STAGES:
+        ratio(f"grow_{stage}", _ratios(taken, _seconds(stage), top))
+        ratio(f"grow_{stage}_postgres_cpu", _ratios(taken, _cpu_seconds(stage), top))
         for size in smaller:
-            ratio(f"grow_{stage}_{size // 1_000_000}m", _ratios(taken, of_stage, size))
+            ratio(f"grow_{stage}_{size // 1_000_000}m", _ratios(taken, _seconds(stage), size))
 
 
-def _of_page(page: str) -> Callable[[Figures], float]:
+def _seconds(stage: str) -> Figure:
+    return lambda figures: figures.stages[stage].seconds
+
+
+def _cpu_seconds(stage: str) -> Figure:
+    return lambda figures: figures.stages[stage].cpu_seconds
+
+
+def _page(page: str) -> Figure:
     return lambda figures: figures.pages[page]
 
 
-def _ratios(
-    taken: Mapping[int, list[Figures]], of_stage: Callable[[Figures], float], size: int
-) -> list[float]:
+def _ratios(taken: Taken, figure: Figure, size: int) -> list[float]:
     pairs = zip(taken[size], taken[0], strict=True)
-    return [of_stage(full) / of_stage(empty) for full, empty in pairs]
+    return [figure(full) / figure(empty) for full, empty in pairs]
 
 
-def _cells(taken: Mapping[int, list[Figures]], of_stage: Callable[[Figures], float]) -> list[str]:
-    """Return median and spread for each size, and the growth to the largest."""
+def _cells(taken: Taken, figure: Figure) -> list[str]:
+    """Return median and spread in microseconds for each size, and the growth to the largest."""
     cells = []
-    for figures in taken.values():
-        values = [of_stage(each) * 1e6 for each in figures]
-        cells.append(f"{median(values):,.0f} ({min(values):,.0f}..{max(values):,.0f})")
-    return [*cells, f"{median(_ratios(taken, of_stage, max(taken))):.2f}"]
-
-
-def _wal(taken: Mapping[int, list[Figures]], stage: str) -> str:
-    if stage == "list":
-        return ""
-    return " / ".join(
-        f"{median(each.wal[stage] for each in figures):,.0f}" for figures in taken.values()
-    )
+    for runs in taken.values():
+        values = [figure(each) * 1e6 for each in runs]
+        cells.append(f"{median(values):,.0f} ({spread(values)})")
+    return [*cells, f"{median(_ratios(taken, figure, max(taken))):.2f}"]
 
 
 async def _search(sides: Sequence[Side]) -> None:

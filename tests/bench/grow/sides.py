@@ -1,8 +1,8 @@
 """The work of one round, beside what a database of one size holds."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Final
 from uuid import uuid4
@@ -22,6 +22,7 @@ from service.storage.unit_of_work import unit_of_work
 from tests.bench import load
 from tests.bench.grow.mould import ENDPOINT, delivered
 from tests.bench.grow.pages import PAGES, find_anchors, search_oldest
+from tests.bench.processes import cpu_seconds
 from tests.flow.world import ACCOUNT, Answer, Provider, World, order, world_on
 
 BATCH: Final = 100
@@ -34,15 +35,21 @@ class PaidOrders(Provider):
         return order(0, id=name, reference=f"INV-{name}", minute=59)
 
 
-@dataclass
-class Figures:
-    """What one round took: seconds for each unit of a stage, and bytes of WAL."""
+@dataclass(frozen=True)
+class Cost:
+    """What one unit of a stage costs: seconds, those of PostgreSQL's CPU, and bytes of WAL."""
 
-    insert: float = 0.0
-    claim: float = 0.0
-    deliver: float = 0.0
-    wal: dict[str, float] = field(default_factory=dict)
-    pages: dict[str, float] = field(default_factory=dict)
+    seconds: float
+    cpu_seconds: float
+    wal_bytes: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a round cost by stage, and the seconds that each page took."""
+
+    stages: Mapping[str, Cost]
+    pages: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -56,24 +63,39 @@ class Side:
 
     async def round(self, batches: int, calls: int) -> Figures:
         """Store batches of events about new requests, record and tell them, and look at pages."""
-        figures = Figures()
         await self.run("checkpoint")
         ids = [str(uuid4()) for _ in range(batches * BATCH)]
-        lsn = await self._lsn()
-        figures.insert = await self._insert(ids) / len(ids)
-        figures.wal["insert"], lsn = await self._wal_since(lsn, len(ids))
-        claimed, seconds = await self._claim()
-        figures.claim = seconds / claimed
-        figures.wal["claim"], lsn = await self._wal_since(lsn, claimed)
-        told, seconds = await self._deliver()
-        figures.deliver = seconds / told
-        figures.wal["deliver"], lsn = await self._wal_since(lsn, told)
-        figures.pages = await self._look(calls)
-        return figures
+        pages: dict[str, float] = {}
+        stages = {
+            "insert": await self._cost(self._insert(ids)),
+            "claim": await self._cost(self._claim()),
+            "deliver": await self._cost(self._deliver()),
+            "list": await self._cost(self._look(calls, pages)),
+        }
+        return Figures(stages, pages)
 
-    async def _insert(self, ids: list[str]) -> float:
-        """Store events as the receiver does, a hundred calls to a statement; return the seconds."""
-        return sum([await self.receive(ids[at : at + BATCH]) for at in range(0, len(ids), BATCH)])
+    async def _cost(self, work: Awaitable[tuple[int, float]]) -> Cost:
+        """Do work that tells how many units it did in how many seconds."""
+        cpu_before, wal_before = await self._spent()
+        count, seconds = await work
+        cpu, wal = await self._spent()
+        return Cost(seconds / count, (cpu - cpu_before) / count, (wal - wal_before) / count)
+
+    async def _spent(self) -> tuple[float, float]:
+        """Return the CPU seconds of this database's sessions and the bytes of WAL until now."""
+        cursor = await self.receiver.execute(
+            "select array_agg(pid),"
+            " pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8 from pg_stat_activity"
+            " where datname = current_database() and backend_type = 'client backend'"
+        )
+        row = await cursor.fetchone()
+        assert row is not None, "an aggregate is always one row"
+        return cpu_seconds(row[0]), row[1]
+
+    async def _insert(self, ids: list[str]) -> tuple[int, float]:
+        """Store events as the receiver does, a hundred calls to a statement."""
+        batches = [ids[at : at + BATCH] for at in range(0, len(ids), BATCH)]
+        return len(ids), sum([await self.receive(batch) for batch in batches])
 
     async def receive(self, ids: Sequence[str]) -> float:
         """Store one call about each id, in one statement and commit; return the seconds."""
@@ -89,7 +111,7 @@ class Side:
         return perf_counter() - began
 
     async def _claim(self) -> tuple[int, float]:
-        """Claim what is due and record what it came to; return how many, and without the reads."""
+        """Claim what is due and record what it came to; the seconds are without the reads."""
         claimed, seconds = 0, 0.0
         while True:
             began = perf_counter()
@@ -106,7 +128,7 @@ class Side:
             claimed += len(claims)
 
     async def _deliver(self) -> tuple[int, float]:
-        """Claim and close every delivery that waits; return how many, and the seconds."""
+        """Claim and close every delivery that waits."""
         told, seconds = 0, 0.0
         while True:
             began = perf_counter()
@@ -120,16 +142,15 @@ class Side:
             seconds += perf_counter() - began
             told += len(claims)
 
-    async def _look(self, calls: int) -> dict[str, float]:
-        """Return the seconds that a page takes, by page."""
+    async def _look(self, calls: int, pages: dict[str, float]) -> tuple[int, float]:
+        """Look at each page so often; note what one of it takes."""
         anchors = await find_anchors(self.pool, calls)
-        taken = {}
         for name, show in PAGES.items():
             began = perf_counter()
             for number in range(calls):
                 await show(self.pool, anchors, number)
-            taken[name] = (perf_counter() - began) / calls
-        return taken
+            pages[name] = (perf_counter() - began) / calls
+        return calls, sum(pages.values()) * calls
 
     async def tidy(self) -> None:
         """Vacuum and analyze what was written to since it last was; building did the rest."""
@@ -152,20 +173,6 @@ class Side:
         await self.receiver.execute("set statement_timeout = 0")
         await self.receiver.execute(statement.encode())
         await self.receiver.execute(SESSION)
-
-    async def _lsn(self) -> str:
-        cursor = await self.receiver.execute("select pg_current_wal_insert_lsn()::text")
-        row = await cursor.fetchone()
-        assert row is not None, "a function answers one row"
-        return str(row[0])
-
-    async def _wal_since(self, lsn: str, count: int) -> tuple[float, str]:
-        """Return the bytes of WAL for each of count since a place in it, and the place now."""
-        now = await self._lsn()
-        cursor = await self.receiver.execute("select pg_wal_lsn_diff(%s, %s)", [now, lsn])
-        row = await cursor.fetchone()
-        assert row is not None, "a function answers one row"
-        return float(row[0]) / count, now
 
 
 @asynccontextmanager
