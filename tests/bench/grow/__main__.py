@@ -33,7 +33,6 @@ STAGES: Final = {
     "list": "all pages, each once",
 }
 
-
 # The rounds by size, and what is looked at of each.
 Taken = Mapping[int, Sequence[Figures]]
 Figure = Callable[[Figures], float]
@@ -45,7 +44,11 @@ def cache_folder() -> Path:
 
 
 @click.command()
-@click.option("--requests", type=click.IntRange(min=10_000), help="The top size; 10,000,000.")
+@click.option(
+    "--requests",
+    type=click.IntRange(min=10_000),
+    help="The largest size; 10,000,000 where nothing is built yet.",
+)
 @click.option("--folder", type=click.Path(path_type=Path), help="Where the data are kept.")
 @click.option("--quick", is_flag=True, help="Fewer and shorter rounds.")
 def main(requests: int | None, folder: Path | None, quick: bool) -> None:
