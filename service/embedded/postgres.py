@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import psycopg
 import structlog
@@ -25,7 +26,7 @@ class Postgres(Server):
     program = "postgres"
     farewell = ((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0))  # fast, then immediate shutdown
 
-    SETTINGS = (
+    SETTINGS: ClassVar[tuple[str, ...]] = (
         "listen_addresses=",
         # What we acknowledged survives a crash. Source: RELIABILITY.md, section 3.3.
         "synchronous_commit=on",

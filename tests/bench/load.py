@@ -134,7 +134,7 @@ class Load:
             if (wait_seconds := due_at - time.monotonic()) > 0:
                 await asyncio.sleep(wait_seconds)
             if self._idle:
-                self._send(self._idle.pop(), time.monotonic())
+                self._send(self._idle.pop(0), time.monotonic())  # in turn: none idles too long
             else:
                 self._backlog.append(due_at)
         self._end()
@@ -183,16 +183,20 @@ class Line(asyncio.Protocol):
 
 
 def call_for(path: str) -> bytes:
-    """Return a webhook call as Ginger sends it, unsigned and of 200 bytes, for ORDER_ID."""
-    hint = (
-        f'{{"event":"status_changed","order_id":"{ORDER_ID.decode()}",'
-        f'"project_id":"{PROJECT_ID}","note":"'
-    )
-    body = hint.ljust(BODY_BYTES - 2, ".") + '"}'
+    """Return a webhook call as Ginger sends it, unsigned, for ORDER_ID."""
+    body = body_of(ORDER_ID.decode())
     return (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n{body}"
     ).encode()
+
+
+def body_of(order_id: str) -> str:
+    """Return the body of a call about an order, here of 200 bytes."""
+    hint = (
+        f'{{"event":"status_changed","order_id":"{order_id}","project_id":"{PROJECT_ID}","note":"'
+    )
+    return hint.ljust(BODY_BYTES - 2, ".") + '"}'
 
 
 async def run(plan: Plan) -> Result:

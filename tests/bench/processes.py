@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from service import embedded
@@ -70,24 +71,64 @@ def all_of(
 
 def cpu_seconds(roots: Iterable[int]) -> float:
     """Return the CPU time of processes and all below them, those that ended included."""
+    found = _all_processes()
+    return sum(found[pid].ticks for pid in _below(roots, found)) / TICKS_PER_SECOND
+
+
+def family(root: int) -> list[int]:
+    """Return a process and all below it; none when it has ended."""
+    return _below([root], _all_processes())
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What a process holds: bytes of memory, shared pages by share (PSS) or whole, and files."""
+
+    proportional_bytes: int
+    resident_bytes: int
+    open_files: int
+
+
+def holding(pid: int) -> Holding:
+    """Return what a process holds now. Raises NotReady when it has ended. See proc(5)."""
+    folder = Path("/proc") / str(pid)
+    try:
+        lines = (folder / "smaps_rollup").read_text().splitlines()[1:]
+        open_files = len(list((folder / "fd").iterdir()))
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise NotReady(f"process {pid} has ended") from error
+    kilobytes = {name.rstrip(":"): int(value) for name, value, *_ in map(str.split, lines)}
+    return Holding(kilobytes["Pss"] * 1024, kilobytes["Rss"] * 1024, open_files)
+
+
+@dataclass(frozen=True)
+class _Process:
+    parent: int
+    ticks: int
+
+
+def _all_processes() -> dict[int, _Process]:
+    folders = (folder for folder in Path("/proc").iterdir() if folder.name.isdigit())
+    return {int(folder.name): found for folder in folders if (found := _stat(folder))}
+
+
+def _below(roots: Iterable[int], found: Mapping[int, _Process]) -> list[int]:
+    """Return those of roots that are found, and all below them."""
     children: dict[int, list[int]] = {}
-    ticks: dict[int, int] = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and (facts := _stat(folder)):
-            parent, ticks[int(folder.name)] = facts
-            children.setdefault(parent, []).append(int(folder.name))
-    total, waiting = 0, list(roots)
+    for pid, process in found.items():
+        children.setdefault(process.parent, []).append(pid)
+    below: list[int] = []
+    waiting = [pid for pid in roots if pid in found]
     while waiting:
-        pid = waiting.pop()
-        total += ticks.get(pid, 0)
-        waiting += children.get(pid, [])
-    return total / TICKS_PER_SECOND
+        below.append(waiting.pop())
+        waiting += children.get(below[-1], [])
+    return below
 
 
-def _stat(folder: Path) -> tuple[int, int] | None:
+def _stat(folder: Path) -> _Process | None:
     """Return a process's parent and its CPU ticks with those of ended children. See proc(5)."""
     try:
         fields = (folder / "stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return int(fields[1]), sum(map(int, fields[11:15]))
+    return _Process(int(fields[1]), sum(map(int, fields[11:15])))
