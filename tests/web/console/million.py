@@ -72,8 +72,9 @@ def load(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("set session_replication_role = replica")
         connection.execute("set statement_timeout = 0")
-        for statement in LOAD.read_text().replace(":number", str(NUMBER)).split(";\n"):
-            connection.execute(statement.encode())
+        with connection.transaction():  # all of one moment: an attempt finds its delivery by it
+            for statement in LOAD.read_text().replace(":number", str(NUMBER)).split(";\n"):
+                connection.execute(statement.encode())
         connection.execute("vacuum analyze")
 
 
