@@ -36,7 +36,7 @@ def interventions() -> None:
 def list_all(
     config: Path | None, endpoint: str | None, since: str | None, limit: int, as_json: bool
 ) -> None:
-    """List what persons did, the newest first: pauses, tries, resends, recoveries, replays.
+    """List what persons did, the newest first: pauses, resends, replays, decisions.
 
     Example: settled interventions list --endpoint erp --since 7d
     """

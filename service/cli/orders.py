@@ -47,11 +47,11 @@ def list_all(
 
     Example: settled orders list --status overpaid
     """
-    from service.storage.views.orders import OrderFilter, list_orders
+    from service.storage.views.orders import OrderFilter, search_orders
 
     configuration = load_settings(config)
     chosen = OrderFilter(status=status, q=search, attention=attention or None)
-    page = with_pool(configuration, lambda pool: list_orders(pool, chosen, after=None, limit=limit))
+    page = with_pool(configuration, lambda pool: search_orders(pool, chosen, limit=limit))
     if as_json:
         show_objects(page.items)
     else:

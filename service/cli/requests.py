@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service.cli.acting import rung, say_dry
+from service.cli.acting import reason_option, rung, say_dry, who
 from service.cli.completion import complete_accounts
 from service.cli.configuration import config_option, load_settings
 from service.cli.database import with_pool
@@ -113,6 +113,7 @@ def show(
 @requests.command()
 @config_option
 @click.argument("request_id", metavar="ID")
+@reason_option
 @click.option(
     "--wait",
     "wait_seconds",
@@ -124,7 +125,12 @@ def show(
 @click.option("--dry-run", is_flag=True, help="Show the request; read nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
 def sync(
-    config: Path | None, request_id: str, wait_seconds: int, dry_run: bool, as_json: bool
+    config: Path | None,
+    request_id: str,
+    reason: str | None,
+    wait_seconds: int,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Have a worker read ID at its provider now, and show what it is then.
 
@@ -145,7 +151,12 @@ def sync(
 
         async def sync_and_find(pool: "Pool") -> Json:
             finished = await sync_now(
-                pool, request_id=request_id, wake=wake, wait_seconds=wait_seconds
+                pool,
+                request_id=request_id,
+                wake=wake,
+                wait_seconds=wait_seconds,
+                who=who(),
+                reason=reason,
             )
             if not finished:
                 raise Unavailable(

@@ -64,7 +64,7 @@ class Story:
                 return self._move(row)
             case "notification":
                 return self._notify(row)
-            case "attempt":
+            case "attempt" | "act":
                 return ""
             case "end":
                 return self._end()

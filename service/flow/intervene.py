@@ -69,12 +69,11 @@ async def sync_now(
     request_id: str,
     wake: Callable[[], None],
     wait_seconds: float,
-    who: str | None = None,
+    who: str,
     reason: str | None = None,
 ) -> bool:
     """Have a request read at its provider, by the same road as every other read.
 
-    A person who asks is written down as who; the ERP, which may ask as often as it likes, is not.
     Return True when a read that began after this call has finished, False when none did
     within wait_seconds. Raises NotFound.
     """
@@ -82,10 +81,9 @@ async def sync_now(
     async with unit_of_work(pool) as work:
         await work.due.trigger([key], observed_by=ObservedBy.OPERATOR, known=True)
         generation = await work.due.generation(key)
-        if who is not None:
-            await Interventions(work.connection).append(
-                Intervention("sync", who, reason, subject_id=request_id)
-            )
+        await Interventions(work.connection).append(
+            Intervention("sync", who, reason, subject_id=request_id)
+        )
     assert generation is not None, "a trigger leaves a row"
     wake()
     return await _is_read(pool, key, wanted=generation[0], wait_seconds=wait_seconds)

@@ -408,9 +408,10 @@ class Deliveries:
         await self._connection.execute(
             """
             insert into attempts (delivery_id, number, at, outcome, status_code, duration_ms,
-                                  excerpt, notified_at)
+                                  excerpt, notified_at, failed)
             select * from unnest(%b::text[], %b::integer[], %b::timestamptz[], %b::text[],
-                                 %b::integer[], %b::integer[], %b::text[], %b::timestamptz[])
+                                 %b::integer[], %b::integer[], %b::text[], %b::timestamptz[],
+                                 %b::boolean[])
             """,
             [
                 [closing.claimed.id for closing in closings],
@@ -421,6 +422,7 @@ class Deliveries:
                 [closing.duration_ms for closing in closings],
                 [closing.excerpt for closing in closings],
                 [closing.claimed.notified_at for closing in closings],
+                [closing.state != "delivered" for closing in closings],
             ],
         )
 

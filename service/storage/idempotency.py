@@ -31,10 +31,11 @@ class Guarded:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The answer that was given."""
+    """The answer that was given. etag is the version that it named, None where it named none."""
 
     status_code: int
     body: bytes
+    etag: str | None
 
 
 async def begin(pool: Pool, guarded: Guarded) -> Answered | None:
@@ -50,7 +51,7 @@ async def begin(pool: Pool, guarded: Guarded) -> Answered | None:
             values (%(api_key)s, %(key)s, %(fingerprint)b)
             on conflict (api_key, key) do update
                set fingerprint = excluded.fingerprint, status_code = null, body = null,
-                   created_at = now()
+                   etag = null, created_at = now()
              where k.created_at < now() - make_interval(hours => %(kept)s)
                 or (k.status_code is null and k.fingerprint = excluded.fingerprint
                     and k.created_at < now() - make_interval(secs => %(abandoned)s))
@@ -67,14 +68,16 @@ async def begin(pool: Pool, guarded: Guarded) -> Answered | None:
         if await claimed.fetchone():
             return None
         found = await connection.execute(
-            "select fingerprint, status_code, body from idempotency_keys"
+            "select fingerprint, status_code, body, etag from idempotency_keys"
             " where api_key = %s and key = %s",
             [guarded.api_key, guarded.key],
         )
         return _answer_in(await found.fetchone(), guarded)
 
 
-def _answer_in(row: tuple[bytes, int | None, bytes] | None, guarded: Guarded) -> Answered | None:
+def _answer_in(
+    row: tuple[bytes, int | None, bytes, str | None] | None, guarded: Guarded
+) -> Answered | None:
     if row is not None and row[0] != guarded.fingerprint:
         raise Refused(
             "this Idempotency-Key was used for another call",
@@ -86,18 +89,19 @@ def _answer_in(row: tuple[bytes, int | None, bytes] | None, guarded: Guarded) ->
             "the first call with this Idempotency-Key is in progress",
             code="idempotency_key_in_progress",
         )
-    return Answered(row[1], row[2])
+    return Answered(row[1], row[2], row[3])
 
 
 async def finish(pool: Pool, guarded: Guarded, answered: Answered) -> None:
     """Keep the answer for whoever sends the same call again."""
     async with connected(pool) as connection:
         await connection.execute(
-            "update idempotency_keys set status_code = %s, body = %b"
+            "update idempotency_keys set status_code = %s, body = %b, etag = %s"
             " where api_key = %s and key = %s and fingerprint = %b",
             [
                 answered.status_code,
                 answered.body,
+                answered.etag,
                 guarded.api_key,
                 guarded.key,
                 guarded.fingerprint,

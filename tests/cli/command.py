@@ -37,7 +37,7 @@ def _exit_code_of(command: dict[str, object]) -> int:
     """Have a command run. Raises TimeoutError, when it has been killed."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(TIMEOUT_SECONDS)
-        connection.connect(str(_address()))
+        connection.connect(str(address()))
         with connection.makefile("rw") as lines:
             print(json.dumps(command), file=lines, flush=True)
             process = int(lines.readline())
@@ -49,12 +49,12 @@ def _exit_code_of(command: dict[str, object]) -> int:
 
 
 @cache
-def _address() -> Path:
+def address() -> Path:
     """Start the process that commands are forked from, once, and return where it listens."""
     folder = TemporaryDirectory(prefix="settled-forks-")
-    address = Path(folder.name) / "socket"
+    path = Path(folder.name) / "socket"
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.cli.forks", str(address)],
+        [sys.executable, "-m", "tests.cli.forks", str(path)],
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
     )
@@ -67,4 +67,4 @@ def _address() -> Path:
     atexit.register(end)
     assert process.stdout is not None, "it was asked for"
     assert process.stdout.readline() == b"ready\n"
-    return address
+    return path

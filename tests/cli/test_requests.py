@@ -5,12 +5,14 @@ from subprocess import CompletedProcess
 
 import redis
 
+from service.cli.acting import who
 from service.domain.request import Key, Kind, ObservedBy
 from service.embedded import Urls
 from service.nudge import QUEUES, SYNC
 from service.storage.database import Pool
 from service.storage.due import Rest
 from service.storage.unit_of_work import unit_of_work
+from service.storage.views.interventions import InterventionFilter, list_interventions
 from service.storage.views.requests import find_request
 from tests.cli.command import settled
 from tests.cli.conftest import configure
@@ -63,10 +65,13 @@ async def test_a_sync_shows_the_request_once_a_read_has_finished(
 ) -> None:
     request_id = await insert_request(pool, "a")
 
-    ended, _ = await asyncio.gather(sync(request_id, folder=configured), finish_one_read(pool))
+    asked = sync(request_id, "--reason", "the payer says so", folder=configured)
+    ended, _ = await asyncio.gather(asked, finish_one_read(pool))
 
     assert ended.returncode == 0
     assert json.loads(ended.stdout)["id"] == request_id
+    kept = await list_interventions(pool, InterventionFilter(did="sync"), after=None, limit=9)
+    assert [(act["who"], act["reason"]) for act in kept.items] == [(who(), "the payer says so")]
 
 
 async def test_a_sync_that_nobody_carries_out_stays_due_and_rings(

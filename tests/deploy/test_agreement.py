@@ -13,7 +13,7 @@ from service.web.api.routing import BODY_BYTES_MAX
 from service.web.health import DATABASE_SECONDS_MAX, ROUTES
 from service.web.server import KEEP_ALIVE_SECONDS
 from service.web.webhooks import ANSWER_SECONDS_MAX
-from tests.deploy.files import BASE, DEPLOY, compose, dockerfile, manifests, pods, proxy
+from tests.deploy.files import BASE, DEPLOY, ROLES, compose, dockerfile, manifests, pods, proxy
 
 CONFIGURATION = (BASE / "servers.toml").read_text()
 UNITS = {"k": 1024, "m": 1024 * 1024}
@@ -29,6 +29,20 @@ def configured() -> Settings:
         "SETTLED_REDIS_URL": "redis://redis/0",
     }
     return parse(tomllib.loads(CONFIGURATION), source="servers.toml", environ=environ, base=BASE)
+
+
+def annotations_of(role: str) -> dict[str, str]:
+    """Return the annotations of a role's pods."""
+    (found,) = (
+        each["spec"]["template"]["metadata"]["annotations"]
+        for each in manifests()
+        if each["kind"] == "Deployment" and each["metadata"]["name"] == f"settled-{role}"
+    )
+    return dict(found)
+
+
+def kustomization() -> dict[str, str]:
+    return dict(yaml.safe_load((BASE / "kustomization.yaml").read_text()))
 
 
 def test_the_configuration_of_containers_uses_no_embedded_server() -> None:
@@ -63,6 +77,28 @@ def test_everybody_means_the_same_port() -> None:
     assert pods()["web"]["containers"][0]["ports"][0]["containerPort"] == port
     assert published[2] == str(port)
     assert re.findall(r"server 127.0.0.1:(\d+)", proxy()) == published[1].split("-")
+
+
+def test_the_counters_of_every_role_are_told_where_prometheus_asks() -> None:
+    by_name, by_pod = yaml.safe_load((DEPLOY / "prometheus.yaml").read_text())["scrape_configs"]
+    asked = {
+        name: str(found["port"]) for found in by_name["dns_sd_configs"] for name in found["names"]
+    }
+    (namespaces,) = (found["namespaces"]["names"] for found in by_pod["kubernetes_sd_configs"])
+
+    assert set(asked) == set(ROLES)
+    assert asked["web"] == str(configured().settled.port)
+    for role in ("worker", "beat"):
+        command, pod = compose()[role]["command"], pods()[role]["containers"][0]
+        assert command[-2:] == pod["args"][-2:] == ["--metrics", f"0.0.0.0:{asked[role]}"]
+        assert compose()[role]["expose"] == [asked[role]]
+        assert "ports" not in compose()[role]
+    for role in ROLES:
+        (port,) = pods()[role]["containers"][0]["ports"]
+        assert str(port["containerPort"]) == asked[role]
+        assert annotations_of(role)["prometheus.io/port"] == asked[role]
+        assert annotations_of(role)["prometheus.io/scrape"] == "true"
+    assert namespaces == [kustomization()["namespace"]]
 
 
 def test_probes_ask_what_we_answer_and_wait_as_long_as_we_may_take() -> None:

@@ -18,6 +18,7 @@ from tests.cli.command import settled
 from tests.deploy.files import DEPLOY, commands, lines, pages
 
 REPOSITORY = DEPLOY.parent
+A_WORD = "completed"  # of Ginger, where a page says the-word
 ERP = DEPLOY / "ERP.md"
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
 SIGNED_AT = 1_795_184_462  # 2026-11-20T14:21:02Z, as the page says
@@ -54,11 +55,11 @@ def offline_commands() -> Sequence[str]:
     chosen = [
         words
         for words in every
-        if (words[0] == "explain" and words[2:] and "the-word" not in words)  # stands for any
+        if (words[0] == "explain" and words[2:])
         or (words[0] == "verify" and words[1:])
         or words in (["init"], ["--help"])
     ]
-    return sorted({shlex.join(words) for words in chosen})
+    return sorted({shlex.join(words).replace("the-word", A_WORD) for words in chosen})
 
 
 @pytest.mark.parametrize("provider", VOCABULARIES)

@@ -7,10 +7,12 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from service.domain.evidence import Checked, check_pack, write_pack
 from service.domain.request import Key, Kind, ObservedBy
 from service.errors import NotFound
+from service.flow.intervene import sync_now
 from service.storage.database import Pool
 from service.storage.partitions import keep_partitions
 from service.storage.unit_of_work import connected, unit_of_work
@@ -18,7 +20,7 @@ from service.storage.views.evidence import read_evidence
 from service.storage.views.past import find_past
 from service.storage.views.requests import find_request
 from tests.flow.world import ACCOUNT, World, key_of, order, order_id, world_on
-from tests.storage.rows import insert_event
+from tests.storage.rows import insert, insert_event
 
 PERSONAL = (b"NL13TEST0123456789", b"J. de Vries")
 MONTH, YEAR = timedelta(days=30), timedelta(days=365)
@@ -62,6 +64,37 @@ async def test_a_pack_of_what_was_recorded_is_good_and_whole(world: World) -> No
         "pack": 1, "order": 1, "event": 1, "observation": 3, "transition": 4, "notification": 4,
         "end": 1,
     }  # fmt: skip
+
+
+async def test_what_persons_did_and_decided_is_in_the_pack(world: World) -> None:
+    await opened_and_paid(world)
+    request = await world.request(1)
+    assert request is not None
+    await sync_now(
+        world.pool,
+        request_id=request.id,
+        wake=lambda: None,
+        wait_seconds=0,
+        who="api:ops",
+        reason="the payer says so",
+    )
+    for subject, subject_id in (("request", request.id), ("order", request.order_id)):
+        await insert(
+            world.pool, "decisions", id=f"dec_{subject}", what="acknowledgement", who="api:ops",
+            subject=subject, subject_id=subject_id, detail=Jsonb({"code": "overpaid"}),
+            reason="refunded by hand", at=datetime.now(UTC),
+        )  # fmt: skip
+
+    pack = await pack_of(world, 1)
+
+    told = [(row["did"], row["subject_id"], row["reason"]) for row in rows_in(pack, "act")]
+    assert told == [
+        ("sync", request.id, "the payer says so"),
+        ("acknowledge", request.id, "refunded by hand"),
+        ("acknowledge", request.order_id, "refunded by hand"),
+    ]
+    assert is_good(check_pack(pack))
+    assert not is_good(check_pack(pack.replace(b"by hand", b"by mail")))
 
 
 async def test_names_and_bank_accounts_stay_out_unless_they_are_asked_for(world: World) -> None:

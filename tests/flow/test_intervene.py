@@ -14,6 +14,8 @@ from service.storage.views.timeline import list_timeline
 from tests.flow.world import World, order, order_id
 from tests.storage.rows import insert_event
 
+WHO = "command:somebody"
+
 
 def nobody() -> None:
     """Wake no worker."""
@@ -37,6 +39,7 @@ async def test_a_person_waits_for_a_read_that_began_after_the_call(world: World)
         request_id=request_id,
         wake=lambda: workers.append(asyncio.create_task(world.sync())),
         wait_seconds=10,
+        who=WHO,
     )
 
     await asyncio.gather(*workers)
@@ -58,7 +61,7 @@ async def test_a_read_that_began_before_the_call_does_not_count(world: World) ->
     reading = asyncio.create_task(world.sync())
     await world.until(lambda: world.provider.asked_for(1) == 2)
     asking = asyncio.create_task(
-        sync_now(world.pool, request_id=request_id, wake=gate.set, wait_seconds=10)
+        sync_now(world.pool, request_id=request_id, wake=gate.set, wait_seconds=10, who=WHO)
     )
     finished, _ = await asyncio.gather(asking, reading)
 
@@ -77,6 +80,7 @@ async def test_a_read_that_fails_is_not_taken_for_an_answer(world: World) -> Non
         request_id=request_id,
         wake=lambda: workers.append(asyncio.create_task(world.sync())),
         wait_seconds=0.3,
+        who=WHO,
     )
 
     await asyncio.gather(*workers)
@@ -90,7 +94,7 @@ async def test_a_person_does_not_wait_behind_a_burst(world: World) -> None:
     await world.trigger(1)
     assert (await world.due(1))["wait_seconds"] > 0.5
 
-    await sync_now(world.pool, request_id=request_id, wake=nobody, wait_seconds=0)
+    await sync_now(world.pool, request_id=request_id, wake=nobody, wait_seconds=0, who=WHO)
 
     assert (await world.due(1))["wait_seconds"] <= 0
 
@@ -101,7 +105,7 @@ async def test_a_parked_request_is_read_when_a_person_asks(world: World) -> None
     await world.read(1)
     world.provider.shows(order(1, minute=3))
 
-    await sync_now(world.pool, request_id=request_id, wake=nobody, wait_seconds=0)
+    await sync_now(world.pool, request_id=request_id, wake=nobody, wait_seconds=0, who=WHO)
     await world.sync()
 
     assert await world.status(1) == "paid"
@@ -109,7 +113,7 @@ async def test_a_parked_request_is_read_when_a_person_asks(world: World) -> None
 
 async def test_an_unknown_request_is_not_found(world: World) -> None:
     with pytest.raises(NotFound):
-        await sync_now(world.pool, request_id="prq_none", wake=nobody, wait_seconds=0)
+        await sync_now(world.pool, request_id="prq_none", wake=nobody, wait_seconds=0, who=WHO)
 
 
 async def an_event(world: World, provider_id: str, **row: object) -> str:

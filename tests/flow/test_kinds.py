@@ -19,6 +19,8 @@ from service.erp import Notification, Outcome, Outlet, outlets_of
 from service.flow.deliver import DeliverParts, deliver_due
 from service.settings import Endpoint, Rate, Secret, Settings
 from service.storage.database import Pool
+from service.storage.views.endpoints import list_endpoints
+from service.storage.views.lanes import list_lanes
 from tests.flow.surroundings import attempts, delivery, lane, let_time_pass, put, sending
 from tests.flow.world import World, order
 from tests.storage.rows import AT
@@ -137,6 +139,25 @@ async def test_a_folder_that_comes_back_gets_everything_once_and_in_order(
     assert sorted(written) == sorted(places)
     assert written.index(("prq_1", 1)) < written.index(("prq_1", 2))
     assert await states(pool, ids) == ["delivered"] * 3
+
+
+async def test_what_was_written_is_no_failure_though_it_has_no_status(
+    pool: Pool, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mounted"
+    async with telling(pool, endpoint("file", folder=folder, format="jsonl")) as parts:
+        ids = [await put(pool, "prq_1", 1), await put(pool, "prq_2", 1)]
+        await drain(parts)
+        folder.mkdir()
+        await let_time_pass(pool, "endpoints", "probe_at")
+        await drain(parts)
+
+    [shown], [lane_shown] = await list_endpoints(pool), await list_lanes(pool)
+    tried = [each for delivered in ids for each in await attempts(pool, delivered)]
+    outcomes = [outcome for _, outcome, _ in tried]
+    failed, written = outcomes.count("folder_unusable"), outcomes.count("written")
+    assert (shown["delivered_24h"], written) == (2, 2)
+    assert 0 < shown["failed_24h"] == lane_shown["failed"] == failed
 
 
 class Crowd:

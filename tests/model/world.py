@@ -187,6 +187,7 @@ class Model:
             request_id=self.request(ledger)["id"],
             wake=self.stage.doorbell.ring,
             wait_seconds=0,
+            who="command:somebody",
         )
         await self.look()
 

@@ -221,6 +221,21 @@ async def test_the_same_call_under_the_same_key_is_answered_alike_and_done_once(
     assert (first.status_code, second.status_code) == (201, 201)
     assert second.content == first.content
     assert second.headers["idempotency-replayed"] == "true"
+    assert first.headers["etag"] == second.headers["etag"] == f'"{first.json()["version"]}"'
+
+
+async def test_an_answer_without_a_version_names_none_when_it_is_repeated(
+    api: httpx.AsyncClient, runtime: Runtime
+) -> None:
+    request_id = await insert_request(runtime.pool, "a", id="prq_" + "1" * 26)
+    headers = {"idempotency-key": str(uuid4())}
+
+    path = f"/v1/requests/{request_id}/sync?wait=0"
+    answers = [await api.post(path, headers=headers) for _ in range(2)]
+
+    assert [each.status_code for each in answers] == [202, 202]
+    assert answers[1].headers["idempotency-replayed"] == "true"
+    assert not any("etag" in each.headers for each in answers)
 
 
 async def test_another_call_under_the_same_key_is_refused(api: httpx.AsyncClient) -> None:

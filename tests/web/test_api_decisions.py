@@ -60,6 +60,24 @@ async def test_an_acknowledged_code_leaves_the_request_and_stands_in_its_timelin
     assert (entry["code"], entry["reason"]) == ("late_money", "booked by hand")
 
 
+async def test_what_persons_decided_stands_with_what_they_did(
+    operator: httpx.AsyncClient, runtime: Runtime
+) -> None:
+    await overpaid(runtime)
+    await insert_order(runtime.pool, "INV/2")
+    await operator.post(f"/v1/requests/{REQUEST_ID}/acknowledge", json=LATE)
+    await operator.post(f"/v1/requests/{REQUEST_ID}/sync?wait=0")
+    await operator.post(f"/v1/requests/{REQUEST_ID}/link", json={"reference": "INV/2"})
+
+    everything = (await operator.get("/v1/interventions")).json()["data"]
+    links = (await operator.get("/v1/interventions?did=link")).json()["data"]
+
+    assert [act["did"] for act in everything] == ["link", "sync", "acknowledge"]
+    assert {act["subject_id"] for act in everything} == {REQUEST_ID}
+    assert everything[2]["detail"] == {"code": "late_money"}
+    assert links == everything[:1]
+
+
 async def test_the_same_acknowledgement_again_is_a_conflict_and_its_key_answers_alike(
     operator: httpx.AsyncClient, runtime: Runtime
 ) -> None:

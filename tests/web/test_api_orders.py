@@ -7,7 +7,9 @@ import httpx
 import pytest
 
 from service.runtime import Runtime
+from service.storage.views.orders import LOOKED_AT_MAX, OrderFilter, search_orders
 from tests.storage.rows import AT, insert_order, insert_request
+from tests.web.conftest import KEYS, client_of
 
 UUID = "4c6afd74-840a-4aa7-b411-bc3f2a2bce42"
 REQUEST = {"account": "ginger-nl", "kind": "order", "provider_id": UUID}
@@ -142,6 +144,55 @@ async def test_orders_are_listed_by_status_part_of_reference_and_time(
     assert await listed("q=cn-") == ["CN-2"]
     assert await listed(f"updated_since={quote(AT.isoformat())}") == ["CN-2", "INV-1"]
     assert await listed("updated_since=2026-11-21T00:00:00Z") == []
+
+
+async def test_a_search_looks_at_so_many_orders_for_one_page_and_goes_on(
+    api: httpx.AsyncClient, runtime: Runtime
+) -> None:
+    async with runtime.pool.connection() as connection:
+        await connection.execute(
+            "insert into orders (id, reference, updated_at)"
+            " select 'ord_' || n, case when n = 1 then 'CN-' else 'INV-' end || n,"
+            "        now() + n * interval '1 ms' from generate_series(1, %s) as n",
+            [LOOKED_AT_MAX + 1],
+        )
+
+    first = (await api.get("/v1/orders?q=cn-")).json()
+    second = (await api.get(f"/v1/orders?q=cn-&cursor={first['next']}")).json()
+    common = (await api.get("/v1/orders?q=inv&limit=2")).json()
+
+    assert first["data"] == []
+    assert [order["reference"] for order in second["data"]] == ["CN-1"]
+    assert second["next"] is None
+    assert len(common["data"]) == 2
+    found = await search_orders(runtime.pool, OrderFilter(q="cn-"), limit=5)
+    assert ([order["reference"] for order in found.items], found.after) == (["CN-1"], None)
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH"])
+async def test_acknowledge_is_a_call_of_an_order_and_no_part_of_its_reference(
+    api: httpx.AsyncClient, method: str
+) -> None:
+    await api.post("/v1/orders", json=an_order(reference="INV-1/acknowledge", requests=[]))
+    headers = {"if-match": "*"}
+
+    meant = await api.request(method, "/v1/orders/INV-1/acknowledge", headers=headers, json={})
+    order = await api.get("/v1/orders/INV-1%2Facknowledge")
+    posted = await api.post("/v1/orders/INV-1%2Facknowledge", json={})
+
+    assert (meant.status_code, meant.headers["allow"]) == (405, "POST")
+    assert (meant.json()["code"], meant.headers["content-type"]) == (
+        "method_not_allowed", "application/problem+json",
+    )  # fmt: skip
+    assert order.json()["reference"] == "INV-1/acknowledge"
+    assert posted.status_code == 403
+
+
+async def test_an_operator_cannot_post_to_an_order_either(runtime: Runtime) -> None:
+    async with client_of(runtime, key=KEYS["operator"]) as operator:
+        answer = await operator.post("/v1/orders/INV-1%2Facknowledge", json={})
+
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, PATCH")
 
 
 async def test_a_listed_order_carries_its_requests(

@@ -134,6 +134,24 @@ async def test_a_sync_that_nobody_carries_out_in_time_goes_on_without_the_caller
     assert response.json() == {**tracked, "sync": "pending"}
 
 
+async def test_a_sync_is_written_down_with_who_asked_for_it_and_why(
+    api: httpx.AsyncClient,
+) -> None:
+    tracked = (await api.post("/v1/requests", json=a_request())).json()
+    path = f"/v1/requests/{tracked['id']}/sync?wait=0"
+
+    await api.post(path)
+    await api.post(path, json={"reason": "the payer says so"})
+    refused = await api.post(path, json={"why": "a key that nobody knows"})
+
+    kept = (await api.get("/v1/interventions?did=sync")).json()["data"]
+    assert [(act["who"], act["reason"], act["subject_id"]) for act in kept] == [
+        ("api:erp", "the payer says so", tracked["id"]),
+        ("api:erp", None, tracked["id"]),
+    ]
+    assert refused.status_code == 400
+
+
 async def test_a_timeline_pages_through_what_happened(
     api: httpx.AsyncClient, runtime: Runtime
 ) -> None:

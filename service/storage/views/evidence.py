@@ -93,6 +93,11 @@ _ATTEMPTS = """
      order by a.at, d.id, a.number
 """
 
+_ACTS = """
+    select id, at, did, who, reason, endpoint, subject_id, about, detail
+      from acts where subject_id = any(%(subjects)b) order by at, id
+"""
+
 
 async def read_evidence(
     pool: Pool, request_id: str, *, with_raw: bool, at: datetime
@@ -124,6 +129,7 @@ async def read_evidence(
         transitions = await _rows(cursor, _TRANSITIONS, names)
         notifications = await _rows(cursor, _NOTIFICATIONS, names)
         attempts = await _rows(cursor, _ATTEMPTS, names)
+        acts = await _rows(cursor, _ACTS, names)
         (dropped,) = await _rows(cursor, _DROPPED_BEFORE, {})
     about = {"format": FORMAT, "written_at": time_text(at), "with_raw": with_raw}
     cut = {row["id"]: _kept_from(row, transitions, dropped["at"]) for row in (request, *orders)}
@@ -139,6 +145,7 @@ async def read_evidence(
         *(_row("transition", row) for row in transitions),
         *(_row("notification", row) for row in notifications),
         *(_row("attempt", row) for row in attempts),
+        *(_row("act", row) for row in acts),
     ]
 
 

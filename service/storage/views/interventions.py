@@ -1,15 +1,15 @@
-"""What persons did, as the API shows it."""
+"""What persons did and decided, as the API shows it."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import get_args
+from typing import Literal, get_args
 
 from psycopg import sql
 from psycopg.rows import DictRow
 
 from service.domain.notification import time_text
 from service.storage.database import Pool
-from service.storage.interventions import Did
+from service.storage.interventions import Did as Intervened
 from service.storage.views.reading import (
     Json,
     Page,
@@ -19,6 +19,8 @@ from service.storage.views.reading import (
     page_of,
     reading,
 )
+
+Did = Literal[Intervened, "acknowledge", "link", "amend"]
 
 DID: tuple[Did, ...] = get_args(Did)
 
@@ -35,8 +37,9 @@ class InterventionFilter:
 async def list_interventions(
     pool: Pool, chosen: InterventionFilter, *, after: Position | None, limit: int
 ) -> Page:
-    """Return a page of what persons did, newest first."""
+    """Return a page of what persons did, newest first. detail is what a decision was about."""
     where, values = narrowed(
+        ("is_copy = %s", False),
         ("did = %s", chosen.did),
         ("endpoint = %s", chosen.endpoint),
         ("at >= %s", chosen.since),
@@ -44,8 +47,8 @@ async def list_interventions(
     )
     query = sql.SQL(
         """
-        select id, at, did, who, reason, endpoint, subject_id, about
-          from interventions {where} order by at desc, id desc limit %s
+        select id, at, did, who, reason, endpoint, subject_id, about, detail
+          from acts {where} order by at desc, id desc limit %s
         """
     ).format(where=where)
     async with reading(pool) as cursor:

@@ -12,16 +12,22 @@ COUNTED_MAX: Final = 1000
 # Tries that are looked at, of all endpoints together, the newest first and none older than a day.
 TRIES_MAX: Final = 2000
 
-_LANES: Final = """
+# Of what was written before `failed` was, the status says. As the index attempts_failed has it.
+IS_FAILED: Final = "coalesce(failed, status_code is null or status_code not between 200 and 299)"
+
+LATEST: Final = f"""
     with latest as materialized (
-        select endpoint, duration_ms,
-               status_code is null or status_code not between 200 and 299 as is_failed
+        select endpoint, duration_ms, {IS_FAILED} as is_failed
           from (select * from attempts where at > now() - interval '24 hours'
                  order by at desc limit %(tries)s) as tried,
                lateral (select endpoint from deliveries
                          where (id, notified_at) = (delivery_id, tried.notified_at)
                          limit 1) as delivered
     )
+"""  # noqa: S608 - constants
+
+_LANES: Final = f"""
+    {LATEST}
     select name, kind, configured, state, reason, last_success_at, backlog, tries, failed, p95_ms,
            (select created_at from deliveries
              where endpoint = name and state = 'waiting' order by id limit 1) as oldest_at
@@ -34,7 +40,7 @@ _LANES: Final = """
                            percentile_disc(0.95) within group (order by duration_ms) as p95_ms
                       from latest where endpoint = name) as lately
      order by name
-"""
+"""  # noqa: S608 - constants
 
 
 async def list_lanes(pool: Pool) -> list[Json]:

@@ -23,8 +23,8 @@ _SOURCES: Final[dict[str, LiteralString]] = {
     "intervention": """
         select at, id, jsonb_build_object(
                    'id', id, 'did', did, 'who', who, 'reason', reason, 'endpoint', endpoint,
-                   'subject_id', subject_id, 'about', about) as detail
-          from interventions where at > %(since)s order by at, id
+                   'subject_id', subject_id, 'about', about, 'detail', acts.detail) as detail
+          from acts where not is_copy and at > %(since)s order by at, id
         """,
     "event": """
         select found.* from accounts, lateral (

@@ -14,6 +14,9 @@ from service.storage.unit_of_work import connected
 
 Json = dict[str, Any]
 
+# A condition with a %s for each of its values.
+Condition = tuple[LiteralString, *tuple[object, ...]]
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
@@ -33,14 +36,21 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Which way a list runs by its last change, and which rows lie beyond a position."""
+    """Which way a list runs by its last change, and which rows lie beyond or up to a position."""
 
     order: sql.SQL
     beyond: LiteralString
+    up_to: LiteralString
 
 
-NEWEST_FIRST = Walk(sql.SQL("updated_at desc, id desc"), "(updated_at, id) < (%s, %s)")
-OLDEST_FIRST = Walk(sql.SQL("updated_at, id"), "(updated_at, id) > (%s, %s)")
+NEWEST_FIRST = Walk(
+    sql.SQL("updated_at desc, id desc"),
+    "(updated_at, id) < (%s, %s)",
+    "(updated_at, id) >= (%s, %s)",
+)
+OLDEST_FIRST = Walk(
+    sql.SQL("updated_at, id"), "(updated_at, id) > (%s, %s)", "(updated_at, id) <= (%s, %s)"
+)
 
 
 def walk_of(updated_since: datetime | None) -> Walk:
@@ -71,9 +81,7 @@ async def reading_indexes(pool: Pool) -> AsyncIterator[AsyncCursor[DictRow]]:
         yield cursor
 
 
-def narrowed(
-    *conditions: tuple[LiteralString, *tuple[object, ...]],
-) -> tuple[sql.SQL, list[object]]:
+def narrowed(*conditions: Condition) -> tuple[sql.SQL, list[object]]:
     """Return a where clause of the conditions whose values are all given, and those values.
 
     Built per call, not as "is null or equal": the planner sees what is asked, and no more.
@@ -83,9 +91,9 @@ def narrowed(
     return sql.SQL(clause), [value for _, values in used for value in values]
 
 
-def beyond(text: LiteralString, after: Position | None) -> tuple[LiteralString, object, object]:
-    """Return the condition that rows lie beyond a position, without a value on the first page."""
-    return (text, after.at, after.id) if after else (text, None, None)
+def beyond(text: LiteralString, position: Position | None) -> Condition:
+    """Return a condition of a walk about a position, without a value where there is none."""
+    return (text, position.at, position.id) if position else (text, None, None)
 
 
 def page_of(

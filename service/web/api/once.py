@@ -28,13 +28,14 @@ async def once(request: Request, body: bytes, *, caller: ApiKey, pool: Pool, act
         return await act(request, body)
     answered = await begin(pool, guarded)
     if answered is not None:
-        return _response(answered, {"idempotency-replayed": "true"})
+        return _again(answered)
     try:
         response = await act(request, body)
     except (Refused, Unavailable):
         await release(pool, guarded)
         raise
-    await finish(pool, guarded, Answered(response.status_code, bytes(response.body)))
+    etag = response.headers.get("etag")
+    await finish(pool, guarded, Answered(response.status_code, bytes(response.body), etag))
     return response
 
 
@@ -50,7 +51,10 @@ def _guarded(request: Request, body: bytes, caller: ApiKey) -> Guarded | None:
     return Guarded(caller.name, key, hashlib.sha256(call + body).digest())
 
 
-def _response(answered: Answered, headers: dict[str, str]) -> Response:
+def _again(answered: Answered) -> Response:
+    headers = {"idempotency-replayed": "true"}
+    if answered.etag is not None:
+        headers["etag"] = answered.etag
     return Response(
         answered.body, answered.status_code, headers=headers, media_type="application/json"
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -77,14 +78,14 @@ async def show(request: Request) -> Response:
     """Answer one order, with its requests."""
     here: Runtime = request.state.runtime
     Query(request)
-    return await _answer(here.pool, _reference_in(request))
+    return await _answer(here.pool, _reference_of_order(request))
 
 
 async def amend(request: Request, body: bytes) -> Response:
     """Change what is expected of an order, and answer it as it is then."""
     here: Runtime = request.state.runtime
     Query(request)
-    reference = _reference_in(request)
+    reference = _reference_of_order(request)
     versions = versions_in(request, required=True)
     await amend_order(
         here.pool,
@@ -103,6 +104,8 @@ async def acknowledge(request: Request, body: bytes) -> Response:
     """Take a code from an order that somebody has seen to, and answer the order."""
     here: Runtime = request.state.runtime
     Query(request)
+    if not _ends_in_acknowledge(request):
+        raise HTTPException(405, "an order takes GET and PATCH", {"allow": "GET, HEAD, PATCH"})
     reference = _reference_in(request)
     await acknowledge_order(
         here.pool,
@@ -112,6 +115,23 @@ async def acknowledge(request: Request, body: bytes) -> Response:
         endpoints=list(here.endpoints.values()),
     )
     return await _answer(here.pool, reference)
+
+
+def _reference_of_order(request: Request) -> str:
+    """Return the reference in the path of an order, which takes a slash for that of the call.
+
+    Raises HTTPException for .../acknowledge as it stands there: the order of that name has %2F.
+    """
+    if _ends_in_acknowledge(request):
+        raise HTTPException(
+            405, "acknowledge takes POST; write a reference's own / as %2F", {"allow": "POST"}
+        )
+    return _reference_in(request)
+
+
+def _ends_in_acknowledge(request: Request) -> bool:
+    """Return whether the path ends in this word behind a slash that is not part of a reference."""
+    return bytes(request.scope["raw_path"]).endswith(b"/acknowledge")
 
 
 def _reference_in(request: Request) -> str:

@@ -19,7 +19,7 @@ from service.storage.views.reading import Json
 from service.storage.views.requests import RequestFilter, find_request, list_requests
 from service.storage.views.timeline import list_timeline
 from service.web.api.acknowledge import acknowledgement_in
-from service.web.api.acts import take_reason, who_in
+from service.web.api.acts import reason_in, take_reason, who_in
 from service.web.api.answers import json_response, page_response
 from service.web.api.fields import Fields, body_fields
 from service.web.api.query import Query
@@ -92,14 +92,19 @@ async def timeline(request: Request) -> Response:
     return page_response(page)
 
 
-async def sync(request: Request, _body: bytes) -> Response:
+async def sync(request: Request, body: bytes) -> Response:
     """Read a request at its provider now: 200 with what it is, or 202 when that takes longer."""
     here: Runtime = request.state.runtime
     query = Query(request, "wait")
     wait_seconds = query.whole("wait", SYNC_WAIT_SECONDS, least=0, most=SYNC_WAIT_SECONDS)
     request_id = _id_in(request)
     finished = await sync_now(
-        here.pool, request_id=request_id, wake=here.wake, wait_seconds=wait_seconds
+        here.pool,
+        request_id=request_id,
+        wake=here.wake,
+        wait_seconds=wait_seconds,
+        who=who_in(request),
+        reason=reason_in(body),
     )
     shown = await _found(here.pool, request_id)
     if finished:

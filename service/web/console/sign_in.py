@@ -81,7 +81,11 @@ async def _enter(request: Request, failures: Failures) -> Response:
 
 
 async def sign_out(request: Request) -> Response:
-    """End the session, wherever else its cookie may be; without the database, in this browser."""
+    """End the session, wherever else its cookie may be; without the database, in this browser.
+
+    Raises Forbidden for what another site had the browser send.
+    """
+    check_origin(request)
     here: Runtime = request.state.runtime
     keys = here.settings.settled.api_keys
     session = session_of(request.cookies.get(COOKIE), keys, now=utc_now())

@@ -78,6 +78,7 @@ OUTBOX: Final[dict[str, Schema]] = {
             "endpoint": nullable(TEXT),
             "subject_id": nullable(TEXT),
             "about": nullable(TEXT),
+            "detail": nullable(ANYTHING),
         }
     ),
     "EndpointTest": thing(

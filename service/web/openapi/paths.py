@@ -111,6 +111,7 @@ PATHS: Final[dict[str, Schema]] = {
             "Read it at its provider now",
             {"200": "As it is now", "202": "As it was; the read goes on"},
             "Request",
+            body="Reason",
             query={"wait": wait(SYNC_WAIT_SECONDS, SYNC_WAIT_SECONDS)},
             in_path="id",
         )
