@@ -1,0 +1,23 @@
+"""What is fuzzed: a function of bytes that raises where a property does not hold."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+SEPARATOR = b"\n----\n"
+
+
+@dataclass(frozen=True)
+class Target:
+    """run takes any bytes and raises nothing; seeds are ordinary ones, to begin from."""
+
+    run: Callable[[bytes], None]
+    seeds: Sequence[bytes]
+
+
+def parts_of(data: bytes) -> list[bytes]:
+    """Return the parts that one input holds, at least one."""
+    return data.split(SEPARATOR)
+
+
+def joined(*parts: bytes) -> bytes:
+    return SEPARATOR.join(parts)
