@@ -8,10 +8,14 @@ SEPARATOR = b"\n----\n"
 
 @dataclass(frozen=True)
 class Target:
-    """run takes any bytes and raises nothing; seeds are ordinary ones, to begin from."""
+    """run takes any bytes and raises nothing; seeds are ordinary ones, to begin from.
+
+    is_slow says that a run takes tens of milliseconds, so that the suite takes few.
+    """
 
     run: Callable[[bytes], None]
     seeds: Sequence[bytes]
+    is_slow: bool = False
 
 
 def parts_of(data: bytes) -> list[bytes]:

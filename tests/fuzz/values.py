@@ -170,8 +170,10 @@ def _source(data: bytes) -> None:
 
 def _api_key(data: bytes) -> None:
     with suppress(Refused):
-        identify(data.decode("latin-1"), [API_KEY])
-        assert data.lower().split() == [b"bearer", b"key-of-an-operator"]
+        text = data.decode("latin-1")
+        identify(text, [API_KEY])
+        scheme, key = text.split()
+        assert (scheme.lower(), key) == ("bearer", API_KEY.key.reveal())
 
 
 def _cookie(data: bytes) -> None:
