@@ -453,7 +453,18 @@ def test_a_missing_file_says_how_to_write_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"a = b\n", r"expected TOML, got: .*line 1"), (b"# \xff", "expected UTF-8")],
+    [
+        (b"a = b\n", r"expected TOML, got: .*line 1"),
+        (b"# \xff", "expected UTF-8"),
+        (b"a = " + b"[" * 5_000, "expected TOML, got: .*recursion"),
+        (b"a = " + b"9" * 5_000, "expected TOML, got: .*digits"),
+        (b"[settled]\nlisten = 'a:" + b"9" * 5_000 + b"'", "settled.listen: expected HOST:PORT"),
+        (b'[settled]\ndata_dir = "a\\u0000"', "settled.data_dir: expected a path without NUL"),
+        (
+            b'[[settled.api_keys]]\nname = "a"\nrole = "erp"\nkey_file = "a\\u0000"',
+            r"api_keys\[0\].key_file: expected a path without NUL",
+        ),
+    ],
 )
 def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes, message: str) -> None:
     file = tmp_path / "settled.toml"

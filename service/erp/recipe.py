@@ -18,7 +18,7 @@ from service.domain.order import OrderStatus
 from service.domain.status import Status
 from service.erp.placeholder import PLACEHOLDER, parts_in, paths_in
 from service.errors import Misconfigured
-from service.settings import Endpoint, Expected, Section
+from service.settings import NOT_TOML, Endpoint, Expected, Section
 from service.settings.place import Place
 from service.settings.section import read_section
 
@@ -232,6 +232,6 @@ def _read(name: str, folder: Path, place: Place) -> Recipe:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise place.wrong("a readable recipe in UTF-8", name) from error
-    except tomllib.TOMLDecodeError as error:
+    except NOT_TOML as error:
         raise Misconfigured(f"{source}: expected TOML, got: {error}") from error
     return read_section(Recipe, table, Place(source, folder))

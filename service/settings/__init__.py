@@ -29,9 +29,17 @@ from service.settings.tables import (
     Service,
     Settings,
 )
-from service.settings.values import Expected, Rate, Secret, parse_duration, parse_rate
+from service.settings.values import (
+    NOT_TOML,
+    Expected,
+    Rate,
+    Secret,
+    parse_duration,
+    parse_rate,
+)
 
 __all__ = [
+    "NOT_TOML",
     "Account",
     "ApiKey",
     "Database",
@@ -69,7 +77,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
         raise Misconfigured(f"{file}: expected a readable file, got: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise Misconfigured(f"{file}: expected UTF-8, got other bytes") from error
-    except tomllib.TOMLDecodeError as error:
+    except NOT_TOML as error:
         raise Misconfigured(f"{file}: expected TOML, got: {error}") from error
     return parse(table, source=str(file), environ=environ, base=file.absolute().parent)
 

@@ -26,7 +26,14 @@ import msgspec
 
 from service.errors import Misconfigured
 from service.settings.place import Place
-from service.settings.values import Expected, Rate, Secret, parse_duration, parse_rate
+from service.settings.values import (
+    Expected,
+    Rate,
+    Secret,
+    parse_duration,
+    parse_rate,
+    path_of,
+)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
@@ -144,7 +151,7 @@ def _read_secret(name: str, key: str, value: object, place: Place) -> Secret:
             raise place.wrong(f"the environment variable {value} to be set")
         return Secret(text)
     if key == f"{name}_file":
-        return read_secret_file(place.folder / value, place)
+        return read_secret_file(read_value(Path, value, place), place)
     return Secret(value)
 
 
@@ -233,7 +240,7 @@ def _reader_of(kind: Any) -> Callable[[str], object] | None:
 
 READERS: Mapping[Any, Callable[[str], object]] = {
     str: str,
-    Path: Path,
+    Path: path_of,
     Rate: parse_rate,
     timedelta: parse_duration,
 }

@@ -30,6 +30,7 @@ from service.settings.values import (
 Role = Literal["viewer", "erp", "operator", "admin"]
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 NAME_WANTED = "up to 64 letters, digits, - and _"
+PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 PORT_MAX = 65535
 TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 
@@ -66,7 +67,7 @@ class Service(Section):
 
     def __post_init__(self) -> None:
         host, _, port = self.listen.rpartition(":")
-        if not host or not port.isdecimal() or not port.isascii() or int(port) > PORT_MAX:
+        if not host or not PORT.fullmatch(port) or int(port) > PORT_MAX:
             raise Expected('HOST:PORT such as "127.0.0.1:8080"', at="listen")
         if self.base_url is not None:
             _check("base_url", check_url, self.base_url)

@@ -34,6 +34,10 @@ ISO_8601 = re.compile(
 )
 RATE = re.compile(r"(?P<count>\d{1,9})/(?P<every>\d{0,9})(?P<unit>ms|s|m|h|d)", re.ASCII)
 DAYS_OF_A_YEAR = 365
+
+# What tomllib raises over a text that is no TOML: its own error is a ValueError, an integer of
+# more digits than Python converts another, and endless nesting ends in the last.
+NOT_TOML = (ValueError, RecursionError)
 DAYS_OF_A_MONTH = 30
 
 
@@ -142,6 +146,13 @@ def _iso_8601(text: str) -> tuple[timedelta, bool] | None:
     years, months = part.pop("years"), part.pop("months")
     part["days"] += years * DAYS_OF_A_YEAR + months * DAYS_OF_A_MONTH
     return timedelta(**part), bool(years or months)
+
+
+def path_of(text: str) -> Path:
+    """Return the path that text names; none holds a NUL, which no system call takes."""
+    if "\0" in text:
+        raise Expected("a path without NUL")
+    return Path(text)
 
 
 def parse_rate(text: str) -> Rate:

@@ -5,12 +5,17 @@ parser lets a missing Host pass. Source: RELIABILITY.md, section 0 number 8 and 
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeGuard, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from service.web.problems import Problem
 
@@ -58,6 +63,7 @@ class Connection(HttpToolsProtocol):
         self._problem = NOT_HTTP
         self._is_deaf = False
         self._ignored_bytes = 0
+        self._cycle_before: RequestResponseCycle | None = None
         super().connection_made(cast("asyncio.Transport", self._line))
         self._watch = self.loop.call_later(self.limits.read_seconds_max, self._close_if_slow)
         if len(self.connections) > self.limits.connections_max:
@@ -117,6 +123,7 @@ class Connection(HttpToolsProtocol):
             self._problem = problem
             raise ValueError(problem.code)  # becomes the parser's error
         if not self.parser.should_upgrade():
+            self._cycle_before = self.cycle
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -151,20 +158,24 @@ class Connection(HttpToolsProtocol):
         if self._is_deaf:
             return
         self._is_deaf = True
-        cycle = self.cycle
-        is_begun = cycle is not None and not cycle.response_complete
-        if is_begun and not cycle.more_body:
-            # The complete request before this one is still being worked on: its answer is the
-            # last one, and ours would be taken for it.
-            cycle.keep_alive = False
-            self.pipeline.clear()
+        begun = self.cycle if self._is_in_hand(self.cycle) and self.cycle.more_body else None
+        whole = self._cycle_before if begun else self.cycle
+        if self._is_in_hand(whole):
+            # The complete requests before this one are still being worked on: their answers are
+            # the last ones, and ours would be taken for one of them.
+            whole.keep_alive = False
+            self.pipeline = deque(waiting for waiting in self.pipeline if waiting[0] is not begun)
             return
-        if is_begun:
-            cycle.disconnected = True
-            cycle.message_event.set()
-        if not (is_begun and cycle.response_started):
+        if begun is not None:
+            begun.disconnected = True
+            begun.message_event.set()
+        if begun is None or not begun.response_started:
             self._line.write(_raw(problem))
         self._line.close()
+
+    @staticmethod
+    def _is_in_hand(cycle: RequestResponseCycle | None) -> TypeGuard[RequestResponseCycle]:
+        return cycle is not None and not cycle.response_complete
 
     def _close_if_slow(self) -> None:
         now = self.loop.time()

@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.event import Call, Event, EventVerdict
-from service.domain.request import BelongsTo, Kind, NotOurs, Observation, Unmapped
+from service.domain.event import Call, Event
+from service.domain.request import Kind, NotOurs, Observation, Unmapped
 from service.domain.status import words_of
 from service.errors import Refused, Unreadable
 from service.providers import Exchange, HasList, Provider, SendsWebhooks
 from service.registry import PROVIDERS
 from service.settings import Section, parse_rate
 from tests.providers.exchange import Responder, always, at_paths, run
+from tests.providers.properties import check_answer, check_events
 from tests.providers.table import WORLDS
 from tests.providers.world import RECORDED, Lists, Row, Seen, Told, recording
 
@@ -225,14 +226,7 @@ def test_any_body_of_a_call_is_refused_or_names_something_of_ours(data: st.DataO
     except Refused:
         return
 
-    for event in events:
-        if event.verdict is EventVerdict.ACCEPTED:
-            assert event.kind is not None
-            assert event.provider_id is not None
-            assert adapter.knows(event.kind, event.provider_id)
-        else:
-            assert (event.kind, event.provider_id) == (None, None)
-            assert event.reason
+    check_events(adapter, events)
 
 
 @given(st.data())
@@ -249,7 +243,4 @@ def test_any_answer_to_a_read_is_unreadable_or_an_answer_in_our_words(data: st.D
     except Unreadable:
         return
 
-    assert isinstance(answer, Observation | BelongsTo | NotOurs | Unmapped)
-    if isinstance(answer, Observation):
-        assert all(type(amount) is int and amount >= 0 for amount in answer.facts.money)
-        assert answer.facts.taken_back <= answer.facts.refunded
+    check_answer(answer)

@@ -96,6 +96,29 @@ def test_requests_sent_ahead_are_answered_in_order(port: int) -> None:
     assert answers.index(b"first") < answers.index(b"second")
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"garbage\r\n\r\n",
+        HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\nno size\r\n",
+    ],
+    ids=["no request", "head", "body"],
+)
+def test_requests_sent_ahead_of_a_broken_one_are_answered_and_it_is_not(
+    port: int, broken: bytes
+) -> None:
+    first = HEAD + b"Content-Length: 5\r\n\r\nfirst"
+
+    one = talk(port, first + broken)
+    two = talk(port, first + HEAD + b"Content-Length: 6\r\n\r\nsecond" + broken)
+
+    assert (one.count(b"HTTP/1.1 "), one[-5:]) == (1, b"first")
+    assert (two.count(b"HTTP/1.1 "), two[-6:]) == (2, b"second")
+    assert status_of(one) == status_of(two) == 200
+    assert two.count(b"\r\nconnection: close\r\n") == 1
+
+
 def test_the_answer_names_no_server_product(port: int) -> None:
     assert b"\r\nserver:" not in talk(port, HEAD + LAST + b"Content-Length: 0\r\n\r\n").lower()
 

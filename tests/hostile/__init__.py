@@ -1,0 +1,1 @@
+"""Hostile senders against a real receiver: `python -m tests.hostile`."""

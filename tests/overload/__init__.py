@@ -1,0 +1,1 @@
+"""More webhooks than a receiver can take: `python -m tests.overload`."""
