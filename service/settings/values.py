@@ -34,11 +34,11 @@ ISO_8601 = re.compile(
 )
 RATE = re.compile(r"(?P<count>\d{1,9})/(?P<every>\d{0,9})(?P<unit>ms|s|m|h|d)", re.ASCII)
 DAYS_OF_A_YEAR = 365
+DAYS_OF_A_MONTH = 30
 
 # What tomllib raises over a text that is no TOML: its own error is a ValueError, an integer of
 # more digits than Python converts another, and endless nesting ends in the last.
 NOT_TOML = (ValueError, RecursionError)
-DAYS_OF_A_MONTH = 30
 
 
 class Expected(ValueError):
