@@ -6,9 +6,8 @@ alter table attempts add column failed boolean;
 create index attempts_failed on attempts (at)
     where coalesce(failed, status_code is null or status_code not between 200 and 299);
 
--- What arrived at an endpoint, the newest first, and how much of it in a day.
-create index deliveries_arrived on deliveries_closed (endpoint, closed_at)
-    where state = 'delivered';
+-- What became of the messages to an endpoint, the newest first, and how much of it in a day.
+create index deliveries_by_closing on deliveries_closed (endpoint, closed_at) include (state);
 
 -- The ETag of an answer that is repeated for its Idempotency-Key.
 alter table idempotency_keys add column etag text;

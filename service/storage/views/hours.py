@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final, LiteralString
 
 from service.storage.database import Pool
+from service.storage.views.lanes import IS_FAILED
 from service.storage.views.reading import Json, reading_indexes
 
 HOURS: Final = 24
@@ -26,11 +27,6 @@ _HOURS: Final = """
                as each (begins)
     )
 """
-
-# The condition is that of the index attempts_failed, to the letter.
-_FAILED: Final = (
-    "outcome !~ '^(http_2..|written|appended|done|not_concerned|nothing_to_do|already_done)$'"
-)
 
 _WEBHOOKS: Final = """
     select begins, sum(found)::bigint as found
@@ -71,15 +67,15 @@ _FAILURES: Final = f"""
       from hours,
            lateral (select count(*) as found
                       from (select from attempts
-                             where {_FAILED} and at >= begins and at < ends
+                             where {IS_FAILED} and at >= begins and at < ends
                              limit %(most)s) as bounded) as counted
      order by begins
-"""  # noqa: S608 - put together from the constant above
+"""  # noqa: S608 - put together from a constant
 
 _FAILURES_AT: Final = f"""
     , failures as materialized (
         select at from (select at, delivery_id, notified_at from attempts
-                         where {_FAILED} and at >= (select min(begins) from hours)
+                         where {IS_FAILED} and at >= (select min(begins) from hours)
                          order by at desc limit %(failures)s) as failed,
                lateral (select endpoint from deliveries
                          where (id, deliveries.notified_at)
@@ -90,7 +86,7 @@ _FAILURES_AT: Final = f"""
     select begins, count(at) as found
       from hours left join failures on at >= begins and at < ends
      group by begins order by begins
-"""  # noqa: S608 - put together from the constant above
+"""  # noqa: S608 - put together from a constant
 
 
 async def hours_of_all(pool: Pool) -> Mapping[str, list[int]]:

@@ -61,8 +61,9 @@ async def test_hours_count_what_came_in_what_moved_and_what_went_out(runtime: Ru
         )
         await a_delivery(runtime, number, "dead" if hours == 1 else "delivered", time)
     waiting = await a_delivery(runtime, 9, "waiting", HOUR)
-    for number, outcome in enumerate(["timeout", "http_503", "written", "http_204", "done"]):
-        await an_attempt(runtime, waiting, number, outcome=outcome)
+    outcomes = {"timeout": True, "http_503": True, "written": False, "http_204": False}
+    for number, (outcome, failed) in enumerate(outcomes.items()):
+        await an_attempt(runtime, waiting, number, outcome=outcome, failed=failed)
 
     assert await hours_of_all(runtime.pool) == {
         "webhooks": at(first=1, before=1, last=1),
