@@ -86,13 +86,14 @@ class Message(Struct):
 
 
 class Arrival(Struct):
-    """A notification as the ERP recorded it."""
+    """A notification as the ERP recorded it; status is its answer, None where it gave none."""
 
     id: str
     received_at: datetime
     signature_valid: bool
     body: Message
     body_sha256: str
+    status: int | None = None
 
 
 class Amount(Struct):
