@@ -15,6 +15,9 @@ from service.errors import Unavailable
 T = TypeVar("T")
 
 TIMEOUT_SECONDS = 30.0
+
+# Both services close a line that was idle for 5 s, be it at the moment when it is used again.
+IDLE_SECONDS_MAX = 2.0
 PAGE = 500
 
 
@@ -146,6 +149,7 @@ class Api:
             base_url=url,
             headers={"authorization": f"Bearer {key}"} if key else {},
             timeout=TIMEOUT_SECONDS,
+            limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS_MAX),
             trust_env=False,
         )
 

@@ -18,11 +18,16 @@ import click
 
 from service.cli.demo_plan import FAULTS_DEFAULT, parse_faults
 from tests.endurance.fleet import clock_library, prepared
-from tests.endurance.plan import EndurancePlan, Fault, strikes_of
+from tests.endurance.plan import (
+    SHORT,
+    SHORT_KINDS,
+    SHORT_SECONDS,
+    EndurancePlan,
+    Fault,
+    strikes_of,
+)
 from tests.endurance.run import Report, run
 from tests.scale.fleet import KINDS
-
-SMALL = {"web": 1, "worker": 1, "beat": 1}
 
 
 def main() -> int:
@@ -34,12 +39,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=2.0, help="orders begun per second")
     parser.add_argument("--only", metavar="FAULT", help=f"of {', '.join(Fault)}; with commas")
-    parser.add_argument("--small", action="store_true", help="one process of each kind")
+    parser.add_argument("--short", action="store_true", help="few strikes on few processes")
     parser.add_argument("--answer-early", action="store_true", help="a defect: the run must fail")
     asked = parser.parse_args()
     seconds = asked.seconds if asked.minutes is None else asked.minutes * 60
     faults = [Fault(name) for name in asked.only.split(",")] if asked.only else list(Fault)
-    kinds = SMALL if asked.small else KINDS
+    kinds = KINDS
+    if asked.short:
+        seconds, kinds = SHORT_SECONDS, SHORT_KINDS
+        faults = sorted({strike.fault for strike in SHORT})
     orders = max(1, round(seconds * asked.rate))
     plan = EndurancePlan(orders, asked.seed, parse_faults(FAULTS_DEFAULT))
     with prepared(plan, kinds, wants_disk=Fault.DISK in faults) as ground:
@@ -52,7 +60,7 @@ def main() -> int:
             if fault in faults and not is_there
         ]
         faults = [fault for fault in faults if fault not in missing]
-        strikes = strikes_of(asked.seed, seconds=seconds, faults=faults, kinds=kinds)
+        strikes = list(SHORT) if asked.short else strikes_of(asked.seed, seconds, faults)
         click.echo(
             f"seed={asked.seed} seconds={seconds:g} orders={orders} strikes={len(strikes)}"
             f" left_out={','.join(missing) or 'nothing'}"
@@ -72,16 +80,15 @@ def lines_of(report: Report, faults: Sequence[Fault], *, seconds: float) -> list
     before, after = report.connections
     looked_at = (
         *(f"mismatch {drift}" for drift in report.drifting[:20]),
-        f"answers={_of(report.answers)} calls_broken_off={report.broken_off}"
-        f" given_up_by_provider={report.given_up} struck_on_links={_of(report.links)}"
-        f" connections_taken={report.connections_taken}",
+        f"answers={_of(report.answers)} calls_broken_off={report.broken_off}",
+        f"given_up_by_provider={report.given_up} struck_on_links={_of(report.links)}",
         f"connections_before={_of(before)} after={_of(after)}",
         f"files_and_mb_before={report.processes[0]} after={report.processes[1]}",
         f"alarms={_of(report.alarms)} settled_after_seconds={report.settling_seconds:.0f}",
-        f"faults_with_traffic_pending={report.pending.total()}/{report.struck.total()}"
-        f" {{{pending}}}",
     )
     decides = (
+        f"faults_with_traffic_pending={report.pending.total()}/{report.struck.total()}"
+        f" {{{pending}}}\n"
         f"webhooks={report.webhooks} answered_2xx={report.answered_2xx} {report.ending}"
         f" faults={_of(report.struck)} deaths_nobody_asked_for={report.deaths}"
         f" notifications={report.notifications} seconds={seconds:.0f}"

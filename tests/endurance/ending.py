@@ -83,9 +83,10 @@ def compare_told(feed: Sequence[Message], arrivals: Sequence[Arrival]) -> Told:
     )
 
 
-async def count_leases_hanging(database: str) -> int:
+async def count_leases_hanging(database: str, *, seconds_max: float = SECONDS_MAX) -> int:
     """Return what is left when nothing is due any more; waits for what may still end by itself."""
     return await _least(
+        seconds_max,
         database,
         f"""
         select (select count(*) from due
@@ -101,13 +102,15 @@ async def count_leases_hanging(database: str) -> int:
     )
 
 
-async def count_connections_leaked(database: str, kinds: Mapping[str, int]) -> int:
+async def count_connections_leaked(
+    database: str, kinds: Mapping[str, int], *, seconds_max: float = SECONDS_MAX
+) -> int:
     """Return connections beyond what the processes' pools may hold, and forgotten transactions."""
     allowed = sum(
-        count * ({"web": CONNECTIONS_MAX["web"], **CONNECTIONS_MAX}[verb] + CONNECTIONS_BESIDE)
-        for verb, count in kinds.items()
+        count * (CONNECTIONS_MAX[verb] + CONNECTIONS_BESIDE) for verb, count in kinds.items()
     )
     return await _least(
+        seconds_max,
         database,
         f"""
         select greatest(0, count(*) - {allowed})
@@ -154,9 +157,9 @@ def _resident_mb(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE") // 1024**2
 
 
-async def _least(database: str, query: str) -> int:
+async def _least(seconds_max: float, database: str, query: str) -> int:
     """Return 0 as soon as a query counts nothing, else what it counts when the time is over."""
-    ends_at = time.monotonic() + SECONDS_MAX
+    ends_at = time.monotonic() + seconds_max
     while True:
         async with await psycopg.AsyncConnection.connect(database) as connection:
             row = await (await connection.execute(query.encode())).fetchone()

@@ -94,6 +94,19 @@ class Strike:
         )
 
 
+# The most telling ones, in as little time as they need: a version for every day.
+SHORT_SECONDS = 9.0
+SHORT_KINDS: Mapping[str, int] = {"web": 1, "worker": 1, "beat": 1}
+SHORT = (
+    Strike(2.0, Fault.POSTGRES, "servers", "SIGKILL", 0.3),
+    Strike(3.5, Fault.LINK, "postgres", "drop_answer", 1.0),
+    Strike(5.0, Fault.RECEIVER, "web-0", "SIGKILL", 0.0),
+    Strike(6.0, Fault.FLUSH, "servers", "FLUSHALL", 0.0),
+    Strike(6.5, Fault.REDIS, "servers", "SIGKILL", 0.5),
+    Strike(7.5, Fault.LINK, "erp", "drop_answer", 1.0),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class EndurancePlan(Plan):
     """What is played. Its patience outlasts leases, pauses of accounts and two looks at each."""
@@ -112,15 +125,13 @@ class EndurancePlan(Plan):
         return 300.0 + 4 * self.poll_seconds
 
 
-def strikes_of(
-    seed: int, *, seconds: float, faults: Sequence[Fault], kinds: Mapping[str, int] = KINDS
-) -> list[Strike]:
+def strikes_of(seed: int, seconds: float, faults: Sequence[Fault]) -> list[Strike]:
     """Return the strikes of so many seconds: rounds of all faults, each in an order of the seed.
 
     Of one fault every target and way has its turn before any comes again.
     """
     draw = random.Random(seed)
-    decks = {fault: _deck(_choices(fault, kinds), draw) for fault in faults}
+    decks = {fault: _deck(_choices(fault), draw) for fault in faults}
     strikes: list[Strike] = []
     at = WARM_SECONDS
     while True:
@@ -139,19 +150,19 @@ def _deck(choices: Sequence[tuple[str, str]], draw: random.Random) -> Iterator[t
         yield from draw.sample(choices, len(choices))
 
 
-def _choices(fault: Fault, kinds: Mapping[str, int]) -> list[tuple[str, str]]:
+def _choices(fault: Fault) -> list[tuple[str, str]]:
     """Return the targets of a fault with the ways in which it strikes them."""
     match fault:
         case Fault.RECEIVER:
-            return [(name, "SIGKILL") for name in _names("web", kinds)]
+            return [(name, "SIGKILL") for name in _names("web")]
         case Fault.WORKER:
-            return [(name, "SIGKILL") for name in _names("worker", kinds)]
+            return [(name, "SIGKILL") for name in _names("worker")]
         case Fault.BEAT:
-            return [(name, "SIGKILL") for name in _names("beat", kinds)]
+            return [(name, "SIGKILL") for name in _names("beat")]
         case Fault.PAUSE:
-            return [(name, "SIGSTOP") for name in _names("worker", kinds)]
+            return [(name, "SIGSTOP") for name in _names("worker")]
         case Fault.CLOCK:
-            names = [name for verb in kinds for name in _names(verb, kinds)]
+            names = [name for verb in KINDS for name in _names(verb)]
             return [(name, how) for name in names for how in ("-10m", "+10m", "jump-1h")]
         case Fault.LINK:
             return [
@@ -166,9 +177,11 @@ def _choices(fault: Fault, kinds: Mapping[str, int]) -> list[tuple[str, str]]:
             return [("erp", how) for how in ERP_ANSWERS]
         case Fault.LOCK:
             return [("postgres", table) for table in ("events", "due", "requests", "deliveries")]
-        case _:
+        case Fault.REDIS | Fault.POSTGRES:
+            return [("servers", "SIGKILL")]
+        case Fault.RESTART | Fault.FLUSH | Fault.DISK | Fault.EXHAUST:
             return [("servers", str(fault))]
 
 
-def _names(verb: str, kinds: Mapping[str, int]) -> list[str]:
-    return [f"{verb}-{number}" for number in range(kinds[verb])]
+def _names(verb: str) -> list[str]:
+    return [f"{verb}-{number}" for number in range(KINDS[verb])]

@@ -36,12 +36,16 @@ class _Broken(Exception):
 
 
 class Link:
-    """One port of ours that leads to a server; poisoned, it goes wrong. struck counts how often."""
+    """One port of ours that leads to a server; poisoned, it goes wrong.
+
+    struck counts how often it did; holding is set once a black hole has taken something.
+    """
 
     def __init__(self, name: str, port: int, connect: Connect, *, seed: int) -> None:
         self.name = name
         self.port = port
         self.struck = 0
+        self.holding = asyncio.Event()
         self.toxic: Toxic | None = None
         self._connect = connect
         self._draw = random.Random(f"{seed}:{name}")
@@ -122,6 +126,7 @@ class Link:
             case Toxic.LATENCY:
                 await asyncio.sleep(self._draw.uniform(*LATENCY_SECONDS))
             case Toxic.BLACKHOLE:
+                self.holding.set()
                 await self._healed.wait()
             case Toxic.CUT if by_chance:
                 writer.write(data[:CUT_BYTES])
@@ -162,6 +167,6 @@ def unix(path: str) -> Connect:
 def _reset(writer: StreamWriter) -> None:
     """End a connection with a reset, where it has such a thing."""
     connection = writer.get_extra_info("socket")
-    if connection is not None and connection.family == socket.AF_INET:
+    if not writer.is_closing() and connection.family == socket.AF_INET:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

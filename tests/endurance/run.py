@@ -48,7 +48,6 @@ class Report:
     alarms: Counter[str]
     connections: tuple[Counter[str], Counter[str]]
     processes: tuple[dict[str, tuple[int, int]], dict[str, tuple[int, int]]]
-    connections_taken: int
     deaths: int
     settling_seconds: float
     drifting: Sequence[Drift]
@@ -145,7 +144,6 @@ async def _play(
         pending=striker.pending,
         links=Counter({name: link.struck for name, link in fleet.links.items()}),
         alarms=ground.logs.alarms,
-        connections_taken=striker.taken_connections,
         # A worker that its supervisor replaced in time was stopped by us.
         deaths=fleet.deaths + ground.servers.deaths + ground.logs.exits - striker.noticed,
         notifications=len(stage.feed.messages),

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+import click
 import psycopg
 
 from service.cli.demo_api import Api, Stats
@@ -36,7 +37,6 @@ class Striker:
         self.struck: Counter[Fault] = Counter()
         self.pending: Counter[Fault] = Counter()
         self.refused_while_full = 0
-        self.taken_connections = 0
         self.noticed = 0
         self._ground = ground
         self._fleet = ground.fleet
@@ -53,6 +53,7 @@ class Striker:
             stats = await self._sandbox.get("/sandbox/stats", Stats, wait=0)
             self.struck[strike.fault] += 1
             self.pending[strike.fault] += not stats.is_quiet
+            click.echo(f"strike {strike} playing={stats.playing}", err=True)
             await self._strike(strike)
             self._ground.logs.read_on()
             self._fleet.check()
@@ -147,7 +148,6 @@ class Striker:
                     await stack.enter_async_context(await connect(postgres))
                 except psycopg.OperationalError:
                     break
-                self.taken_connections += 1
             await asyncio.sleep(seconds)
 
     async def _lock(self, table: str, seconds: float) -> None:
