@@ -17,7 +17,7 @@ T = TypeVar("T")
 TIMEOUT_SECONDS = 30.0
 
 # Both services close a line that was idle for 5 s, be it at the moment when it is used again.
-IDLE_SECONDS_MAX = 2.0
+NO_LINE_KEPT = httpx.Limits(max_keepalive_connections=0)
 PAGE = 500
 
 
@@ -149,7 +149,7 @@ class Api:
             base_url=url,
             headers={"authorization": f"Bearer {key}"} if key else {},
             timeout=TIMEOUT_SECONDS,
-            limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS_MAX),
+            limits=NO_LINE_KEPT,
             trust_env=False,
         )
 
