@@ -2,15 +2,20 @@
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from service.cli.demo_plan import PAUSE_SECONDS, Plan
+from service.cli.demo_plan import PAUSE_SECONDS, POLL_SECONDS_MIN, Plan, PlannedOrder
 from tests.endurance.proxy import Toxic
 from tests.scale.fleet import KINDS
 
 # Traffic runs undisturbed for so long before the first strike: what is normal is noted then.
 WARM_SECONDS = 8.0
+
+# A machine that does much else makes strikes late; there are so many times as many orders.
+SPARE = 4
+POLLS_PER_SECOND = 25
+
 GAP_SECONDS = (1.5, 4.0)
 
 LINKS = ("provider", "erp", "postgres", "redis")
@@ -110,6 +115,15 @@ SHORT = (
 @dataclass(frozen=True, slots=True)
 class EndurancePlan(Plan):
     """What is played. Its patience outlasts leases, pauses of accounts and two looks at each."""
+
+    @property
+    def poll_seconds(self) -> float:
+        """Seldom enough that processes which start again and again have time for it."""
+        return max(POLL_SECONDS_MIN, self.orders / POLLS_PER_SECOND)
+
+    def deal(self, stories: Mapping[str, Sequence[str]]) -> list[PlannedOrder]:
+        """Return more orders than were asked for: traffic goes on until the last strike."""
+        return Plan.deal(replace(self, orders=SPARE * self.orders), stories)
 
     @property
     def retry(self) -> Sequence[str]:

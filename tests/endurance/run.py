@@ -21,7 +21,7 @@ from tests.endurance.ending import (
     files_and_memory,
 )
 from tests.endurance.fleet import DATABASE, Ground
-from tests.endurance.plan import WARM_SECONDS, EndurancePlan, Fault, Strike
+from tests.endurance.plan import EndurancePlan, Fault, Strike
 from tests.endurance.strikes import Striker
 from tests.scale.front import Front
 from tests.scale.patience import PatientApi
@@ -104,10 +104,11 @@ async def _play(
     await fleet.until_answered(*(f"{receiver}/readyz" for receiver in fleet.receivers))
     await stage.wait_for_first_sweep()
     async with asyncio.TaskGroup() as group:
-        group.create_task(_begin_all(stage, orders, rate))
-        await asyncio.sleep(WARM_SECONDS / 2)
+        is_over = asyncio.Event()
+        group.create_task(_begin_on(stage, orders, rate, is_over))
         before = await count_connections(database), files_and_memory(fleet)
         await striker.play(strikes)
+        is_over.set()
     calm_since = time.monotonic()
     picture = await stage.wait()
     hanging = await count_leases_hanging(database)
@@ -154,12 +155,16 @@ async def _play(
     )
 
 
-async def _begin_all(stage: Stage, orders: Sequence[PlannedOrder], rate: float) -> None:
-    """Begin so many orders a second, whether those before were taken or still wait."""
+async def _begin_on(
+    stage: Stage, orders: Sequence[PlannedOrder], rate: float, is_over: asyncio.Event
+) -> None:
+    """Begin so many orders a second, whether those before were taken or wait, until it is over."""
     started = time.monotonic()
     async with asyncio.TaskGroup() as group:
         for number, order in enumerate(orders):
             await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
+            if is_over.is_set():
+                return
             group.create_task(stage.begin(order))
 
 

@@ -19,6 +19,7 @@ from tests.scale.fleet import below
 from tests.scale.front import Front
 
 LOOK_SECONDS = 0.25
+QUIET_SECONDS_MAX = 10.0
 
 # A process that starts with the true clock sees it jump after so long.
 JUMP_SECONDS = 5.0
@@ -50,13 +51,22 @@ class Striker:
         started = time.monotonic()
         for strike in strikes:
             await asyncio.sleep(max(0.0, started + strike.at_seconds - time.monotonic()))
-            stats = await self._sandbox.get("/sandbox/stats", Stats, wait=0)
+            stats = await self._until_traffic()
             self.struck[strike.fault] += 1
             self.pending[strike.fault] += not stats.is_quiet
             click.echo(f"strike {strike} playing={stats.playing}", err=True)
             await self._strike(strike)
             self._ground.logs.read_on()
             self._fleet.check()
+
+    async def _until_traffic(self) -> Stats:
+        """Return once a story or a webhook is under way, or after a while all the same."""
+        ends_at = time.monotonic() + QUIET_SECONDS_MAX
+        while True:
+            stats = await self._sandbox.get("/sandbox/stats", Stats, wait=0)
+            if not stats.is_quiet or time.monotonic() > ends_at:
+                return stats
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _strike(self, strike: Strike) -> None:
         servers, seconds = self._ground.servers, strike.lasts_seconds
