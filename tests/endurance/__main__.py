@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -32,35 +33,18 @@ from tests.scale.fleet import KINDS
 
 def main() -> int:
     """Play, print what was counted, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.endurance", description=__doc__)
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--seconds", type=float, default=300.0, help="of traffic and faults")
-    length.add_argument("--minutes", type=float)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rate", type=float, default=2.0, help="orders begun per second")
-    parser.add_argument("--only", metavar="FAULT", help=f"of {', '.join(Fault)}; with commas")
-    parser.add_argument("--short", action="store_true", help="few strikes on few processes")
-    parser.add_argument("--answer-early", action="store_true", help="a defect: the run must fail")
-    asked = parser.parse_args()
-    seconds = asked.seconds if asked.minutes is None else asked.minutes * 60
-    faults = [Fault(name) for name in asked.only.split(",")] if asked.only else list(Fault)
-    kinds = KINDS
+    asked = _arguments()
+    seconds, kinds, chosen = asked.seconds, KINDS, asked.only
     if asked.short:
         seconds, kinds = SHORT_SECONDS, SHORT_KINDS
-        faults = sorted({strike.fault for strike in SHORT})
+        chosen = sorted({strike.fault for strike in SHORT})
     orders = max(1, round(seconds * asked.rate))
     plan = EndurancePlan(orders, asked.seed, parse_faults(FAULTS_DEFAULT))
-    with prepared(plan, kinds, wants_disk=Fault.DISK in faults) as ground:
-        missing = [
-            fault
-            for fault, is_there in (
-                (Fault.DISK, ground.disk is not None),
-                (Fault.CLOCK, clock_library() is not None),
-            )
-            if fault in faults and not is_there
-        ]
-        faults = [fault for fault in faults if fault not in missing]
-        strikes = list(SHORT) if asked.short else strikes_of(asked.seed, seconds, faults)
+    with prepared(plan, kinds, wants_disk=Fault.DISK in chosen, logs=asked.logs) as ground:
+        can_be_had = {Fault.DISK: ground.disk is not None, Fault.CLOCK: clock_library() is not None}
+        missing = [fault for fault in chosen if not can_be_had.get(fault, True)]
+        chosen = [fault for fault in chosen if fault not in missing]
+        strikes = list(SHORT) if asked.short else strikes_of(asked.seed, seconds, chosen)
         click.echo(
             f"seed={asked.seed} seconds={seconds:g} orders={orders} strikes={len(strikes)}"
             f" left_out={','.join(missing) or 'nothing'}"
@@ -70,13 +54,43 @@ def main() -> int:
         report = asyncio.run(
             run(ground, plan, strikes, rate=asked.rate, answers_early=asked.answer_early)
         )
-    click.echo("\n".join(lines_of(report, faults, seconds=time.monotonic() - started)))
+    click.echo("\n".join(lines_of(report, chosen, seconds=time.monotonic() - started)))
     return 0 if report.ending.is_good else 1
 
 
-def lines_of(report: Report, faults: Sequence[Fault], *, seconds: float) -> list[str]:
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.endurance", description=__doc__)
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--seconds", type=float, default=300.0, help="of traffic and faults")
+    length.add_argument("--minutes", type=minutes, dest="seconds")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=2.0, help="orders begun per second")
+    parser.add_argument(
+        "--only",
+        type=faults,
+        default=list(Fault),
+        metavar="FAULT",
+        help=f"some of {', '.join(Fault)}",
+    )
+    parser.add_argument("--short", action="store_true", help="few strikes on few processes")
+    parser.add_argument("--logs", type=Path, help="a folder for what the processes said at last")
+    parser.add_argument("--answer-early", action="store_true", help="a defect: the run must fail")
+    return parser.parse_args()
+
+
+def minutes(text: str) -> float:
+    """Return the seconds of so many minutes. Raises ValueError for anything but a number."""
+    return 60 * float(text)
+
+
+def faults(text: str) -> list[Fault]:
+    """Return the faults in a list with commas. Raises ValueError for one that there is not."""
+    return [Fault(name) for name in text.split(",")]
+
+
+def lines_of(report: Report, chosen: Sequence[Fault], *, seconds: float) -> list[str]:
     """Return what was counted, the last line with all that decides."""
-    pending = ",".join(f"{each}:{report.pending[each]}/{report.struck[each]}" for each in faults)
+    pending = ",".join(f"{each}:{report.pending[each]}/{report.struck[each]}" for each in chosen)
     before, after = report.connections
     looked_at = (
         *(f"mismatch {drift}" for drift in report.drifting[:20]),

@@ -2,9 +2,10 @@
 
 import os
 import re
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -135,13 +136,18 @@ class Ground:
 
 
 @contextmanager
-def prepared(plan: Plan, kinds: Mapping[str, int], *, wants_disk: bool) -> Iterator[Ground]:
+def prepared(
+    plan: Plan, kinds: Mapping[str, int], *, wants_disk: bool, logs: Path | None
+) -> Iterator[Ground]:
     """Run servers and sandbox while the block lasts; links are not open, the product not started.
 
-    Without the right to mount, or where nobody wants it, there is no disk to fill.
+    Without the right to mount, or where nobody wants it, there is no disk to fill. What the
+    processes said at last is left in a folder, where one is given.
     """
-    with TemporaryDirectory(prefix="settled-endurance-") as name:
+    with TemporaryDirectory(prefix="settled-endurance-") as name, ExitStack() as cleanup:
         folder = Path(name)
+        if logs is not None:
+            cleanup.callback(_copy_logs, folder, logs)
         folder.chmod(FOLDER_MODE)  # the servers run as another user
         if not wants_disk:
             with _running(plan, kinds, folder, None) as ground:
@@ -152,6 +158,12 @@ def prepared(plan: Plan, kinds: Mapping[str, int], *, wants_disk: bool) -> Itera
             _running(plan, kinds, folder, disk) as ground,
         ):
             yield ground
+
+
+def _copy_logs(folder: Path, logs: Path) -> None:
+    logs.mkdir(parents=True, exist_ok=True)
+    for path in folder.glob("*.log"):
+        shutil.copy(path, logs)
 
 
 @contextmanager
