@@ -100,15 +100,15 @@ class Strike:
 
 
 # The most telling ones, in as little time as they need: a version for every day.
-SHORT_SECONDS = 9.0
+SHORT_SECONDS = 7.0
 SHORT_KINDS: Mapping[str, int] = {"web": 1, "worker": 1, "beat": 1}
 SHORT = (
-    Strike(2.0, Fault.POSTGRES, "servers", "SIGKILL", 0.3),
-    Strike(3.5, Fault.LINK, "postgres", "drop_answer", 1.0),
-    Strike(5.0, Fault.RECEIVER, "web-0", "SIGKILL", 0.0),
-    Strike(6.0, Fault.FLUSH, "servers", "FLUSHALL", 0.0),
-    Strike(6.5, Fault.REDIS, "servers", "SIGKILL", 0.5),
-    Strike(7.5, Fault.LINK, "erp", "drop_answer", 1.0),
+    Strike(1.0, Fault.POSTGRES, "servers", "SIGKILL", 0.3),
+    Strike(2.0, Fault.LINK, "postgres", "drop_answer", 1.0),
+    Strike(3.5, Fault.RECEIVER, "web-0", "SIGKILL", 0.0),
+    Strike(4.0, Fault.FLUSH, "servers", "FLUSHALL", 0.0),
+    Strike(4.5, Fault.REDIS, "servers", "SIGKILL", 0.5),
+    Strike(5.5, Fault.LINK, "erp", "drop_answer", 1.0),
 )
 
 
