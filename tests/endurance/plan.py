@@ -108,7 +108,7 @@ SHORT = (
     Strike(3.5, Fault.RECEIVER, "web-0", "SIGKILL", 0.0),
     Strike(4.0, Fault.FLUSH, "servers", "FLUSHALL", 0.0),
     Strike(4.5, Fault.REDIS, "servers", "SIGKILL", 0.5),
-    Strike(5.5, Fault.LINK, "erp", "drop_answer", 1.0),
+    Strike(5.5, Fault.LINK, "erp", "duplicate", 1.0),
 )
 
 
