@@ -26,8 +26,8 @@ LATE = "interval '10 s'"
 # it lives, as their supervisors have one to ask.
 CONNECTIONS_BESIDE = 2
 
-# How many more files a process may have open than when it was fresh: its pool, and lines that it
-# keeps open to providers and ERP.
+# How many more files a process may have open than when it was fresh: its pool, and the lines to
+# providers and ERP in use. Idle ones are kept for 15 s after a rush.
 FILES_MORE_MAX = 64
 
 
@@ -140,6 +140,18 @@ def files_and_memory(fleet: HarassedFleet) -> dict[str, tuple[int, int]]:
         files = max((len(os.listdir(f"/proc/{pid}/fd")) for pid in pids), default=0)
         found[verb] = (files, max((_resident_mb(pid) for pid in pids), default=0))
     return found
+
+
+async def until_files_are_closed(
+    fleet: HarassedFleet, before: Mapping[str, tuple[int, int]]
+) -> dict[str, tuple[int, int]]:
+    """Return what processes hold once no file has leaked; lines that callers keep end by and by."""
+    ends_at = time.monotonic() + SECONDS_MAX
+    while True:
+        after = files_and_memory(fleet)
+        if not count_files_leaked(before, after) or time.monotonic() > ends_at:
+            return after
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def count_files_leaked(

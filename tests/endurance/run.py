@@ -19,6 +19,7 @@ from tests.endurance.ending import (
     count_files_leaked,
     count_leases_hanging,
     files_and_memory,
+    until_files_are_closed,
 )
 from tests.endurance.fleet import DATABASE, Ground
 from tests.endurance.plan import EndurancePlan, Fault, Strike
@@ -114,7 +115,8 @@ async def _play(
     hanging = await count_leases_hanging(database)
     settling_seconds = time.monotonic() - calm_since
     leaked = await count_connections_leaked(database, fleet.kinds)
-    after = await count_connections(database), files_and_memory(fleet)
+    files = await until_files_are_closed(fleet, before[1])
+    after = await count_connections(database), files
     ground.logs.read_on()
     lost = unstored(front.accepted, read_stored(database))
     told = compare_told(stage.feed.messages, stage.inbox.arrivals)
