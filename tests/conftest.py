@@ -22,7 +22,7 @@ from service.storage.database import Pool, pool_of, upgrade
 PROCESSES = 2  # more of them find no more cores on the machines that we measured on
 # Files whose tests each start several processes and measure how long these take: one at a time,
 # and first, so that no process is left alone with them at the end.
-WHOLE_SERVICES = ("tests/test_up.py", "tests/cli/test_demo.py")
+WHOLE_SERVICES = ("tests/test_up.py", "tests/cli/test_demo.py", "tests/endurance/test_short.py")
 
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile(

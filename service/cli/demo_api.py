@@ -15,6 +15,9 @@ from service.errors import Unavailable
 T = TypeVar("T")
 
 TIMEOUT_SECONDS = 30.0
+
+# Both services close a line that was idle for 5 s, be it at the moment when it is used again.
+NO_LINE_KEPT = httpx.Limits(max_keepalive_connections=0)
 PAGE = 500
 
 
@@ -86,13 +89,14 @@ class Message(Struct):
 
 
 class Arrival(Struct):
-    """A notification as the ERP recorded it."""
+    """A notification as the ERP recorded it; status is its answer, None where it gave none."""
 
     id: str
     received_at: datetime
     signature_valid: bool
     body: Message
     body_sha256: str
+    status: int | None = None
 
 
 class Amount(Struct):
@@ -145,6 +149,7 @@ class Api:
             base_url=url,
             headers={"authorization": f"Bearer {key}"} if key else {},
             timeout=TIMEOUT_SECONDS,
+            limits=NO_LINE_KEPT,
             trust_env=False,
         )
 

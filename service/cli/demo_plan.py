@@ -119,6 +119,14 @@ class Plan:
         return max(POLL_SECONDS_MIN, self.orders / POLLS_PER_SECOND)
 
     @property
+    def retry(self) -> Sequence[str]:
+        """The waits before each attempt at the ERP.
+
+        Short, so that a demo on a busy machine does not wait five minutes for the third.
+        """
+        return ("0s", "1s", "2s", "5s", "10s", "30s")
+
+    @property
     def provider_faults(self) -> Mapping[str, float]:
         """The faults to set at the providers; what nobody looks for has to be lost first."""
         return {"drop": 1.0} if self.broken == "skip-sweep" else self.faults

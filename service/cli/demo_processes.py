@@ -6,6 +6,7 @@ the block ends, however it ends; when this process is killed, the kernel tells t
 
 import asyncio
 import base64
+import json
 import re
 import secrets
 import shutil
@@ -39,8 +40,7 @@ READY = re.compile(r"^ready http://", flags=re.MULTILINE)
 # Embedded servers run as another user when root starts them: they may pass, not look around.
 FOLDER_MODE = 0o711
 
-# The endpoint is as wide as this machine. Retries are short, so that a demo on a busy one does not
-# wait five minutes for the third attempt.
+# The endpoint is as wide as this machine.
 CONFIGURATION = """\
 # Written by `settled demo`.
 [settled]
@@ -67,7 +67,7 @@ secrets = ["{keys.erp_secret}"]
 rate = "2000/s"
 concurrency = 100
 allow_private = true
-retry = ["0s", "1s", "2s", "5s", "10s", "30s"]
+retry = {retry}
 """
 
 
@@ -197,6 +197,7 @@ def configuration_of(
         poll_ms=round(plan.poll_seconds * 1000),
         sandbox=sandbox,
         product=product,
+        retry=json.dumps(plan.retry),
     )
 
 

@@ -190,6 +190,12 @@ class Stage:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def introduce(self, order: PlannedOrder) -> None:
+        """Begin an order, and look around now and then. Not for several at a time; see begin."""
+        await self.begin(order)
+        if time.monotonic() - self._shown_at > LOOK_SECONDS:
+            await self._look(wait_seconds=0)
+
+    async def begin(self, order: PlannedOrder) -> None:
         """Begin an order's stories, and let the ERP register it if and when its plan says so."""
         self._processes.check()
         if order.introduction is Introduction.BEFORE_REQUEST:
@@ -201,8 +207,6 @@ class Stage:
             for request in asked:
                 await self._product.post("/v1/requests", request)
         self._played.add(order.reference)
-        if time.monotonic() - self._shown_at > LOOK_SECONDS:
-            await self._look(wait_seconds=0)
 
     async def wait(self) -> Picture:
         """Wait for the last webhook, then until all is settled or nothing moves for too long.

@@ -16,6 +16,11 @@ Pool = AsyncConnectionPool[psycopg.AsyncConnection[tuple[object, ...]]]
 # One number for everybody who migrates this product, so that two migrations never run at once.
 MIGRATION_LOCK = 5_137_021
 
+# A pool's attempts to connect double their distance for so long, then it gives up and begins anew
+# with whoever asks next. Without such an end the distance grows with the outage, and PostgreSQL
+# would be back for as long as it was away before anybody looked.
+RECONNECT_SECONDS = 5.0
+
 # Settings without which a commit that was answered could be lost. Source: RELIABILITY.md, G1.
 DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 WEAK = ("off", "local")
@@ -68,7 +73,8 @@ def pool_of(url: str, *, application: str, connections_max: int) -> Pool:
     """Return a closed pool; the caller opens and closes it in its own event loop.
 
     Connections commit by themselves outside `transaction()`, are checked when handed out, and
-    a caller waits at most 2 s for one.
+    a caller waits at most 2 s for one. Of a PostgreSQL that is back they learn within some
+    seconds, however long it was away.
     """
     return AsyncConnectionPool(
         conninfo(url, application=application),
@@ -79,7 +85,7 @@ def pool_of(url: str, *, application: str, connections_max: int) -> Pool:
         timeout=2.0,
         max_waiting=connections_max * 8,
         max_lifetime=3600.0,
-        reconnect_timeout=3600.0,
+        reconnect_timeout=RECONNECT_SECONDS,
         check=AsyncConnectionPool.check_connection,
     )
 

@@ -7,6 +7,7 @@ connection of its own, so that a pool in which everybody waits does not make it 
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -47,10 +48,15 @@ async def forget_worker(url: str, *, pid: int) -> None:
 def forget_workers(url: str) -> None:
     """Forget this machine's workers of an earlier run, whose numbers others may have by now.
 
-    Raises Unavailable when PostgreSQL is away.
+    Those that are there stay: they may be another supervisor's, and one that stands still would
+    never be noticed again. Raises Unavailable when PostgreSQL is away.
     """
     with _asking(url) as connection:
-        connection.execute("delete from workers where host = %s", [socket.gethostname()])
+        rows = connection.execute("select pid from workers where host = %s", [socket.gethostname()])
+        gone = [pid for (pid,) in rows if not Path(f"/proc/{pid}").exists()]
+        connection.execute(
+            "delete from workers where host = %s and pid = any(%s)", [socket.gethostname(), gone]
+        )
 
 
 def stuck_workers(url: str) -> list[int]:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,12 +31,13 @@ LOOK_SECONDS = 0.1
 # A little more than the supervisor gives its workers. Source: service/supervise.py.
 STOP_STEPS = ((signal.SIGTERM, 30.0),)
 
-RECEIVERS, WORKERS, BEATS = 2, 3, 2
+# How many processes of each verb.
+KINDS: Mapping[str, int] = {"web": 2, "worker": 3, "beat": 2}
 
 
 @dataclass
 class Fleet:
-    """Two receivers, three workers and two beats; which of them run is in our hands."""
+    """Receivers, workers and beats; which of them run is in our hands."""
 
     folder: Path
     keys: Keys
@@ -47,6 +48,7 @@ class Fleet:
     postgres: str
     redis: str
     plan: Plan
+    kinds: Mapping[str, int] = field(default_factory=lambda: KINDS)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -60,22 +62,38 @@ class Fleet:
     @property
     def names(self) -> list[str]:
         """The names of all processes of the product."""
-        kinds = (("web", RECEIVERS), ("worker", WORKERS), ("beat", BEATS))
+        kinds = self.kinds.items()
         return [f"{verb}-{number}" for verb, count in kinds for number in range(count)]
+
+    @property
+    def erp(self) -> str:
+        """The HOST:PORT at which the product finds the ERP."""
+        return self.sandbox_url.removeprefix("http://")
+
+    def config_of(self, verb: str) -> Path:
+        """The configuration that the processes of a verb are started with."""
+        return self.config
+
+    def environment_of(self, name: str) -> Mapping[str, str] | None:
+        """The environment of a process; None is ours."""
+        return None
 
     def configure(self, database: str) -> str:
         """Have everything that starts from now on use a database; return its URL."""
         url = urlsplit(self.postgres)._replace(path=f"/{database}").geturl()
+        self.config.write_text(self.text_for(url, self.redis))
+        return url
+
+    def text_for(self, postgres: str, redis: str) -> str:
+        """Return the text of a configuration that finds the servers at these URLs."""
         text = configuration_of(
             self.plan,
             self.keys,
             self.accounts,
-            sandbox=self.sandbox_url.removeprefix("http://"),
+            sandbox=self.erp,
             product=f"127.0.0.1:{self.front_port}",
         )
-        servers = f'\n[database]\nurl = "{url}"\n[redis]\nurl = "{self.redis}"\n'
-        self.config.write_text(text + servers)
-        return url
+        return f'{text}\n[database]\nurl = "{postgres}"\n[redis]\nurl = "{redis}"\n'
 
     def make_database(self, name: str) -> None:
         """Make an empty database."""
@@ -101,14 +119,14 @@ class Fleet:
             more = ("--listen", self.receivers[int(number)].removeprefix("http://"))
         elif verb == "worker":
             more = ("--processes", "1")
-        self.launch(name, verb, "--config", str(self.config), *more)
+        self.launch(name, verb, "--config", str(self.config_of(verb)), *more)
 
     def launch(self, name: str, *arguments: str) -> None:
         """Start any verb under a name; its output goes to a log of that name."""
         with (self.folder / f"{name}.log").open("ab") as output:
             self.running[name] = embedded.launch(
                 [*SETTLED, *arguments],
-                environment=None,
+                environment=self.environment_of(name),
                 death_signal=signal.SIGTERM,
                 output=output,
             )
@@ -116,7 +134,7 @@ class Fleet:
     def kill(self, name: str) -> None:
         """End a process and all below it as a machine that loses its power does."""
         process = self.running.pop(name)
-        for pid in (process.pid, *_below(process.pid)):
+        for pid in (process.pid, *below(process.pid)):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.wait()
@@ -175,7 +193,7 @@ def prepared(plan: Plan) -> Iterator[Fleet]:
             accounts=make_accounts(folder, sandbox),
             sandbox_url=sandbox,
             front_port=free_port(),
-            receivers=[f"http://127.0.0.1:{free_port()}" for _ in range(RECEIVERS)],
+            receivers=[f"http://127.0.0.1:{free_port()}" for _ in range(KINDS["web"])],
             postgres=urls.postgres,
             redis=urls.redis,
             plan=plan,
@@ -192,7 +210,10 @@ async def _answers(client: httpx.AsyncClient, url: str) -> bool:
         return False
 
 
-def _below(pid: int) -> list[int]:
+def below(pid: int) -> list[int]:
     """Return all descendants of a process. See proc(5), /proc/pid/task/tid/children."""
-    children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-    return [each for child in children for each in (child, *_below(child))]
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:  # It has ended.
+        return []
+    return [each for child in map(int, children) for each in (child, *below(child))]

@@ -1,6 +1,7 @@
 """What stands in front of several receivers: takes turns, and notes what each webhook was told."""
 
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,11 +28,14 @@ class Front:
     """Hands each call to the next receiver; one that takes no connection is passed over.
 
     A call that broke off is answered 502 and not repeated: whether it was stored nobody knows.
+    answers_early is a defect to plant: a webhook is answered 204 whatever the receiver does.
     """
 
-    def __init__(self, receivers: Sequence[str]) -> None:
+    def __init__(self, receivers: Sequence[str], *, answers_early: bool = False) -> None:
         self.accepted: list[Accepted] = []
+        self.answers: Counter[int] = Counter()  # of receivers to webhooks, by status
         self.broken_off = 0
+        self._answers_early = answers_early
         self._receivers = receivers
         self._turns = itertools.cycle(receivers)
 
@@ -61,9 +65,8 @@ class Front:
             except (aiohttp.ClientError, TimeoutError):
                 self.broken_off += 1
                 break
-            self._note(call.path, body, answer.status)
-            return answer
-        return web.Response(status=502)
+            return self._note(call.path, body, answer)
+        return self._note(call.path, body, web.Response(status=502))
 
     async def _ask(self, receiver: str, call: web.Request, body: bytes) -> web.Response:
         url = URL(receiver + call.raw_path, encoded=True)
@@ -78,7 +81,14 @@ class Front:
                 headers={"content-type": content_type},
             )
 
-    def _note(self, path: str, body: bytes, status: int) -> None:
+    def _note(self, path: str, body: bytes, answer: web.Response) -> web.Response:
+        """Note what a webhook is going to be told; return that."""
         _, first, *rest = path.split("/")
-        if first == "webhooks" and 200 <= status < 300:
+        if first != "webhooks":
+            return answer
+        self.answers[answer.status] += 1
+        if self._answers_early:
+            answer = web.Response(status=204)
+        if 200 <= answer.status < 300:
             self.accepted.append(Accepted(rest[0], body))
+        return answer

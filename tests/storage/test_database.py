@@ -6,11 +6,15 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import PoolTimeout
+from psycopg_pool.base import AttemptWithBackoff
 
 from service import embedded
 from service.errors import Misconfigured, Unavailable
-from service.storage.database import Pool, is_current, migrations, pending, upgrade
+from service.storage.database import Pool, is_current, migrations, pending, pool_of, upgrade
+from tests.bench.processes import free_port
+from tests.endurance.proxy import Link, unix
 
 NAME = "settled_unmigrated"
 
@@ -106,6 +110,36 @@ async def test_a_database_is_current_once_everything_is_applied(
     assert not await is_current(pool)
     run(database_url, "drop table migrations")
     assert not await is_current(pool)
+
+
+def test_attempts_to_connect_are_never_far_apart_however_long_the_server_is_away() -> None:
+    pool = pool_of("postgresql://nobody@127.0.0.1:1/none", application="tests", connections_max=1)
+    attempt, now = AttemptWithBackoff(timeout=pool.reconnect_timeout), 1.0
+    waits = []
+    while not attempt.time_to_give_up(now):
+        attempt.update_delay(now)
+        waits.append(attempt.delay)
+        now += attempt.delay
+
+    assert max(waits) < 3.0
+
+
+async def test_a_pool_that_has_given_up_connects_for_whoever_asks_once_the_server_is_back(
+    database_url: str,
+) -> None:
+    socket = f"{conninfo_to_dict(database_url)['host']}/.s.PGSQL.5432"
+    link = Link("postgres", free_port(), unix(socket), seed=1)
+    url = make_conninfo(database_url, host="127.0.0.1", port=link.port)
+    pool = pool_of(url, application="tests", connections_max=1)
+    pool.reconnect_timeout = 0.0
+    await pool.open(wait=False)
+    with pytest.raises(PoolTimeout):
+        await pool.getconn(timeout=0.2)
+
+    async with link.listening():
+        async with pool.connection() as connection:
+            assert connection.info.port == link.port
+        await pool.close()
 
 
 def test_a_server_that_is_away_is_unavailable() -> None:

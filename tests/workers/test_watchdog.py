@@ -15,6 +15,9 @@ LONG = timedelta(seconds=STUCK_SECONDS + 1)
 SHORT = timedelta(seconds=STUCK_SECONDS / 2)
 OUR_HOST = socket.gethostname()
 
+# Above what the kernel gives out. See proc(5), pid_max.
+NOBODY = 2**22 + 1
+
 
 def worker(
     url: str,
@@ -93,14 +96,23 @@ def test_work_that_may_wait_makes_nobody_stuck(database_url: str, columns: dict[
 
 
 def test_workers_of_an_earlier_run_are_forgotten_on_this_machine_alone(database_url: str) -> None:
-    worker(database_url, pid=os.getpid())
-    worker(database_url, pid=9, host="elsewhere")
+    worker(database_url, pid=NOBODY)
+    worker(database_url, pid=NOBODY, host="elsewhere")
     due(database_url)
     forget_workers(database_url)
 
     assert stuck_workers(database_url) == []
     with psycopg.connect(database_url) as connection:
         assert connection.execute("select host from workers").fetchall() == [("elsewhere",)]
+
+
+def test_a_worker_that_stands_still_is_noticed_after_another_supervisor_has_started(
+    database_url: str,
+) -> None:
+    worker(database_url, pid=os.getpid(), silent=LONG)
+    forget_workers(database_url)
+
+    assert stuck_workers(database_url) == [os.getpid()]
 
 
 def test_without_postgresql_the_watchdog_says_that_it_cannot_know() -> None:
