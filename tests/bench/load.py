@@ -67,7 +67,7 @@ class Load:
         self._backlog: deque[float] = deque()  # when calls were to be sent that wait for a line
         self._is_over = False
         self._done = asyncio.Event()
-        self._call = call_for(plan.path)
+        self._call = call_of(plan.path, ORDER_ID.decode())
         self._sent_at: dict[str, float] = {}
         self._answered_within: list[float] = []
         self._sent = 0
@@ -182,9 +182,9 @@ class Line(asyncio.Protocol):
         self._load.refused()
 
 
-def call_for(path: str) -> bytes:
-    """Return a webhook call as Ginger sends it, unsigned, for ORDER_ID."""
-    body = body_of(ORDER_ID.decode())
+def call_of(path: str, order_id: str) -> bytes:
+    """Return a webhook call as Ginger sends it: unsigned."""
+    body = body_of(order_id)
     return (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n{body}"
