@@ -5,13 +5,20 @@ import sys
 import click
 
 from service.errors import SettledError
-from tests.bench import end_to_end, isolation, providers, receive
+from tests.bench import end_to_end, isolation, providers, receive, sync
 from tests.bench.processes import NotReady
 from tests.bench.report import FULL, QUICK, CountsDiffer, say_machine
 from tests.bench.site import prepared
 
 RECEIVE = ("receive_vs_noop", "receive_vs_row", "receive_vs_plain")
-NAMES = (*RECEIVE, *end_to_end.BURST, *end_to_end.LATENCY, *providers.NAMES, *isolation.NAMES)
+NAMES = (
+    *RECEIVE,
+    *end_to_end.BURST,
+    *end_to_end.LATENCY,
+    *sync.NAMES,
+    *providers.NAMES,
+    *isolation.NAMES,
+)
 
 
 @click.command()
@@ -28,6 +35,8 @@ def main(quick: bool, only: tuple[str, ...]) -> None:
                 receive.measure(site, scale)
             if not {*end_to_end.BURST, *end_to_end.LATENCY}.isdisjoint(wanted):
                 end_to_end.measure(site, scale, wanted)
+            if not {*sync.NAMES}.isdisjoint(wanted):
+                sync.measure(site, scale)
             if not {*providers.NAMES}.isdisjoint(wanted):
                 providers.measure(site, scale, wanted)
             if not {*isolation.NAMES}.isdisjoint(wanted):
