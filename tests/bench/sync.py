@@ -22,7 +22,7 @@ import uvloop
 from service import settings
 from service.domain.event import Call, Event
 from service.domain.request import Kind
-from service.runtime import Runtime, introduce, open_runtime
+from service.runtime import introduce, open_runtime
 from service.storage.database import Pool
 from service.storage.event_writer import EventWriter
 from service.telemetry import logs
