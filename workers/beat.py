@@ -124,7 +124,7 @@ class Beat:
         async with unit_of_work(self._runtime.pool) as work:
             if await work.due.is_anything_due():
                 tasks.append(SYNC)
-            if await Deliveries(work.connection).endpoints_with_work():
+            if await Deliveries(work.connection).lanes_with_work():
                 tasks.append(DELIVER)
             every: timedelta = self._runtime.settings.polling.sweep
             if await is_sweep_due(work.connection, self._runtime.accounts, every=every):
