@@ -11,9 +11,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from random import random
 from typing import Literal
 
+import httpx
 import structlog
 
 from service import erp
@@ -61,7 +63,7 @@ BEATEN_SECONDS = 0.005
 CLOSE_WAITS_SECONDS = (0.1, 1.0, 2.0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DeliverParts:
     """What a delivery touches.
 
@@ -79,6 +81,15 @@ class DeliverParts:
     stopping: asyncio.Event
     tls: Mapping[str, ssl.SSLContext] = field(default_factory=dict)
     outlets: Mapping[str, erp.Outlet] = field(default_factory=dict)
+
+    @cached_property
+    def doors(self) -> Mapping[str, erp.Door]:
+        """The doors of the endpoints that are posted to, made once."""
+        return {
+            name: _door_of(endpoint, self.tls.get(name))
+            for name, endpoint in self.endpoints.items()
+            if endpoint.kind == "webhook"
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +266,7 @@ async def _post(
     return await erp.post(
         parts.wires[endpoint.allow_private],
         _message_of(claim, endpoint),
-        _door_of(endpoint, parts),
+        parts.doors[endpoint.name],
         at=at,
     )
 
@@ -274,14 +285,14 @@ def _message_of(claim: ClaimedDelivery, endpoint: Endpoint) -> erp.Message:
     )
 
 
-def _door_of(endpoint: Endpoint, parts: DeliverParts) -> erp.Door:
+def _door_of(endpoint: Endpoint, tls: ssl.SSLContext | None) -> erp.Door:
     key = endpoint.signing_key
     return erp.Door(
-        endpoint.url or "",
+        httpx.URL(endpoint.url or ""),
         keys=[key_of(secret.reveal()) for secret in endpoint.secrets],
         timeout_seconds=endpoint.timeout.total_seconds(),
         seal=seal_of(key.reveal()) if key else None,
-        tls=parts.tls.get(endpoint.name),
+        tls=tls,
     )
 
 
