@@ -125,12 +125,13 @@ class Deliveries:
             elif name in names and lane.reason == REMOVED:
                 await self.save_lane(name, resumed(lane, now=now))
 
-    async def lanes_with_work(self) -> list[LaneSeen]:
+    async def lanes_with_work(self, *, waited_seconds: float = 0.0) -> list[LaneSeen]:
         """Return the lanes into which something may go now, as far as is known without a lock.
 
         That is the first waiting delivery of a request or order once its time has come, and for
         a probe any that waits. Both here and in `claim` the first is asked for with min, never
         with `not exists`: that becomes a join, which the planner runs through all that wait.
+        waited_seconds leaves out what has not waited for so long since its time came.
         """
         async with self._connection.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(
@@ -144,7 +145,8 @@ class Deliveries:
                    and (state in ('open', 'draining') or probe_at <= now())
                    and (select true from deliveries_waiting as d
                          where d.endpoint = e.name and d.closed_at is null
-                           and (d.due_at <= now() or e.state in ('on_hold', 'probing'))
+                           and (d.due_at <= now() - make_interval(secs => %(waited)s)
+                              or e.state in ('on_hold', 'probing'))
                            and d.leased_until <= now()
                            and d.sequence = (
                                select min(first.sequence) from deliveries_waiting as first
@@ -153,7 +155,8 @@ class Deliveries:
                                   and first.state = 'waiting')
                          limit 1)
                  order by name
-                """  # noqa: S608 - constant list of columns
+                """,  # noqa: S608 - constant list of columns
+                {"waited": waited_seconds},
             )
             rows = await cursor.fetchall()
         return [

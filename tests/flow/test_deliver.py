@@ -499,6 +499,14 @@ async def test_who_saw_a_lane_before_another_claimed_from_it_gets_nothing(
     assert (len(first), second) == (1, [])
 
 
+async def test_what_has_just_come_due_is_left_to_whoever_wrote_it(parts: DeliverParts) -> None:
+    await put(parts.pool, "prq_1", due_at=datetime.now(UTC))
+    async with unit_of_work(parts.pool) as work:
+        deliveries = Deliveries(work.connection)
+        assert len(await deliveries.lanes_with_work()) == 1
+        assert await deliveries.lanes_with_work(waited_seconds=3600) == []
+
+
 async def test_a_claim_gives_back_the_credit_of_what_it_did_not_find(parts: DeliverParts) -> None:
     await put(parts.pool, "prq_1")
     async with unit_of_work(parts.pool) as work:
