@@ -124,7 +124,9 @@ class Beat:
         async with unit_of_work(self._runtime.pool) as work:
             if await work.due.is_anything_due():
                 tasks.append(SYNC)
-            if await Deliveries(work.connection).endpoints_with_work():
+            deliveries = Deliveries(work.connection)
+            # A sync has its own worker deliver: we ring for what nobody took within a tick.
+            if await deliveries.lanes_with_work(waited_seconds=TICK_SECONDS):
                 tasks.append(DELIVER)
             every: timedelta = self._runtime.settings.polling.sweep
             if await is_sweep_due(work.connection, self._runtime.accounts, every=every):

@@ -48,7 +48,7 @@ class Door:
     seal adds the ed25519 signature, tls shows our certificate; timeout_seconds bounds a call.
     """
 
-    url: str
+    url: httpx.URL | str
     keys: Sequence[bytes]
     timeout_seconds: float
     seal: Seal | None = None

@@ -9,11 +9,13 @@ import asyncio
 import ssl
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from random import random
 from typing import Literal
 
+import httpx
 import structlog
 
 from service import erp
@@ -41,6 +43,7 @@ from service.storage.deliveries import (
     ClaimedDelivery,
     Closing,
     Deliveries,
+    LaneSeen,
 )
 from service.storage.unit_of_work import connected, unit_of_work
 from service.storage.untold import supersede
@@ -52,12 +55,15 @@ log = structlog.get_logger()
 # How long to wait for a lane that has work but no credit yet.
 LOOK_AGAIN_SECONDS = 0.1
 
+# How long to wait where another worker was faster: it has written what it claimed by then.
+BEATEN_SECONDS = 0.005
+
 # What the ERP answered is written again after these waits while its lease lasts: a deadlock or a
 # restarting PostgreSQL must not have it sent twice.
 CLOSE_WAITS_SECONDS = (0.1, 1.0, 2.0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DeliverParts:
     """What a delivery touches.
 
@@ -75,6 +81,15 @@ class DeliverParts:
     stopping: asyncio.Event
     tls: Mapping[str, ssl.SSLContext] = field(default_factory=dict)
     outlets: Mapping[str, erp.Outlet] = field(default_factory=dict)
+
+    @cached_property
+    def doors(self) -> Mapping[str, erp.Door]:
+        """The doors of the endpoints that are posted to, made once."""
+        return {
+            name: _door_of(endpoint, self.tls.get(name))
+            for name, endpoint in self.endpoints.items()
+            if endpoint.kind == "webhook"
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +121,9 @@ class Attempted:
     at: datetime
 
 
+# A delivery's id and the number of its lease.
+Lease = tuple[str, int]
+
 # Attempts under way, each with the name of its endpoint. One of a file is about a whole batch.
 Flying = dict[asyncio.Task[list[Attempted]], str]
 
@@ -124,9 +142,9 @@ async def deliver_due(parts: DeliverParts, *, slots: int, bell: asyncio.Event) -
         while True:
             bell.clear()
             look_again = await _claim(parts, flying, slots)
-            if not flying and not look_again:
+            if not flying and look_again is None:
                 return attempts
-            ended = await _ended(flying, bell, LOOK_AGAIN_SECONDS if look_again else None)
+            ended = await _ended(flying, bell, look_again)
             if ended:
                 attempts += len(ended)
                 await _close(ended, parts)
@@ -143,80 +161,84 @@ async def try_once(claim: ClaimedDelivery, endpoint: Endpoint, parts: DeliverPar
     return attempted.outcome
 
 
-async def _claim(parts: DeliverParts, flying: Flying, slots: int) -> bool:
-    """Claim what may go and begin to post; return whether to look again soon.
+async def _claim(parts: DeliverParts, flying: Flying, slots: int) -> float | None:
+    """Claim what may go and begin to post; return in how many seconds to look again, if at all.
 
     While attempts are under way, PostgreSQL being away is no reason to drop them: what they come
     to can still be written when it is back.
     """
     if parts.stopping.is_set():
-        return False
+        return None
     try:
         return await _claim_lanes(parts, flying, slots)
     except Unavailable as error:
         if not flying:
             raise
         log.warning("claim.postponed", reason=error.detail)
-        return True
+        return LOOK_AGAIN_SECONDS
 
 
-async def _claim_lanes(parts: DeliverParts, flying: Flying, slots: int) -> bool:
-    """Claim for every lane what it allows; return whether one is held back only by its rate."""
+async def _claim_lanes(parts: DeliverParts, flying: Flying, slots: int) -> float | None:
+    """Claim for every lane what it allows; return when to look again although nothing happened.
+
+    That is soon where a lane is held back only by its rate, and at once where another worker
+    was faster.
+    """
     async with connected(parts.pool) as connection:
-        names = await Deliveries(connection).endpoints_with_work()
+        lanes = await Deliveries(connection).lanes_with_work()
     share = max(1, slots // max(1, len(parts.endpoints)))
-    held_back = False
-    for name in names:
-        endpoint = parts.endpoints.get(name)
+    look_again: list[float] = []
+    for seen in lanes:
+        endpoint = parts.endpoints.get(seen.name)
         if endpoint is None:
             continue
-        # One that is full by our own attempts alone costs the others no transaction.
-        own = min(share, endpoint.concurrency) - Counter(flying.values())[name]
+        # One that is full by our own attempts alone costs the others no statement.
+        own = min(share, endpoint.concurrency) - Counter(flying.values())[seen.name]
         free = min(slots - len(flying), own)
         if free <= 0:
             continue
-        claimed = await _claim_lane(parts, endpoint, free)
-        held_back |= claimed.allowance.count == 0
+        allowance = may_send(seen.lane, now=seen.at, rate=_rate_of(endpoint))
+        if allowance.count == 0:
+            look_again.append(LOOK_AGAIN_SECONDS)
+        concurrency = 1 if endpoint.kind == "file" else endpoint.concurrency
+        sent = replace(allowance, count=min(allowance.count, concurrency - seen.under_way, free))
+        if sent.count <= 0:
+            continue
+        claimed = await _claim_lane(parts, endpoint, seen, sent)
+        if not claimed.claims:
+            look_again.append(BEATEN_SECONDS)
         for together in claimed.parted(endpoint):
             task = _attempt(together, endpoint, claimed, parts)
-            flying[asyncio.create_task(task)] = name
-    return held_back
+            flying[asyncio.create_task(task)] = seen.name
+    return min(look_again, default=None)
 
 
-async def _claim_lane(parts: DeliverParts, endpoint: Endpoint, free: int) -> Claimed:
-    """Lease what one lane allows, in one transaction with the lane's credit."""
-    rate = endpoint.rate.count / endpoint.rate.seconds
+async def _claim_lane(
+    parts: DeliverParts, endpoint: Endpoint, seen: LaneSeen, sent: Allowance
+) -> Claimed:
+    """Lease what one lane allows together with its credit: nothing where it has moved meanwhile.
+
+    Of a file sent counts as one, whatever is in it.
+    """
     lease_seconds = endpoint.timeout.total_seconds() + LEASE_MARGIN_SECONDS
-    async with unit_of_work(parts.pool) as work:
-        deliveries = Deliveries(work.connection)
-        lane = (await deliveries.lock_lanes([endpoint.name]))[endpoint.name]
-        now = await deliveries.clock()
-        allowance = may_send(lane, now=now, rate=rate)
-        is_batch = endpoint.kind == "file" and not allowance.is_probe
-        concurrency = 1 if endpoint.kind == "file" else endpoint.concurrency
-        slots = concurrency - await deliveries.under_way(endpoint.name)
-        limit = min(allowance.count, slots, free)
-        if limit <= 0:
-            return Claimed([], allowance, now)
-        if endpoint.compact and lane.state is LaneState.DRAINING:
-            await supersede(work.connection, endpoint.name)
-        if is_batch:
-            claims = await claim_batch(work.connection, endpoint.name, lease_seconds=lease_seconds)
+    after = after_claim(
+        seen.lane, sent, now=seen.at, rate=_rate_of(endpoint), timeout_seconds=lease_seconds
+    )
+    async with connected(parts.pool) as connection:
+        deliveries = Deliveries(connection)
+        if endpoint.compact and seen.lane.state is LaneState.DRAINING:
+            async with connection.transaction():
+                await deliveries.lock_lanes([endpoint.name])
+                await supersede(connection, endpoint.name)
+        if endpoint.kind == "file" and not sent.is_probe:
+            async with connection.transaction():
+                claims = await claim_batch(connection, seen, after, lease_seconds=lease_seconds)
         else:
-            claims = await deliveries.claim(
-                endpoint.name,
-                limit,
-                lease_seconds=lease_seconds,
-                whatever_is_due=allowance.is_probe,
-            )
-        # A batch counts as one: it is one file.
-        sent = Allowance(min(len(claims), limit), is_probe=allowance.is_probe)
-        lane = after_claim(lane, sent, now=now, rate=rate, timeout_seconds=lease_seconds)
-        await deliveries.save_lane(endpoint.name, lane)
+            claims = await deliveries.claim(seen, after, sent.count, lease_seconds=lease_seconds)
         # A recipe writes a state: one that is sent again must not take back what a later one did.
         acts = endpoint.kind == "recipe"
         overtaken = await deliveries.overtaken(claims) if acts else frozenset[str]()
-    return Claimed(claims, allowance, now, overtaken)
+    return Claimed(claims, sent, seen.at, overtaken)
 
 
 async def _attempt(
@@ -244,7 +266,7 @@ async def _post(
     return await erp.post(
         parts.wires[endpoint.allow_private],
         _message_of(claim, endpoint),
-        _door_of(endpoint, parts),
+        parts.doors[endpoint.name],
         at=at,
     )
 
@@ -263,14 +285,14 @@ def _message_of(claim: ClaimedDelivery, endpoint: Endpoint) -> erp.Message:
     )
 
 
-def _door_of(endpoint: Endpoint, parts: DeliverParts) -> erp.Door:
+def _door_of(endpoint: Endpoint, tls: ssl.SSLContext | None) -> erp.Door:
     key = endpoint.signing_key
     return erp.Door(
-        endpoint.url or "",
+        httpx.URL(endpoint.url or ""),
         keys=[key_of(secret.reveal()) for secret in endpoint.secrets],
         timeout_seconds=endpoint.timeout.total_seconds(),
         seal=seal_of(key.reveal()) if key else None,
-        tls=parts.tls.get(endpoint.name),
+        tls=tls,
     )
 
 
@@ -307,6 +329,31 @@ async def _write(ended: Sequence[Attempted], parts: DeliverParts) -> None:
     An attempt that outlived its lease changes nothing: another has taken the delivery over.
     """
     closings = {attempted.claimed.lease: _closing(attempted, parts) for attempted in ended}
+    kept = await _write_arrived(list(closings.values()), parts)
+    held: dict[str, Lane] = {}
+    if not kept:
+        kept, held = await _write_news(ended, closings, parts)
+    parts.recorded()
+    _tell([(each, closings[each.claimed.lease]) for each in ended if each.claimed.lease in kept])
+    for name, lane in held.items():
+        log.error("endpoint.held", endpoint=name, reason=lane.reason)
+
+
+async def _write_arrived(closings: Sequence[Closing], parts: DeliverParts) -> set[Lease]:
+    """Write in one statement what arrived and is no news about any lane; return what was written.
+
+    That is nothing unless all is of this kind.
+    """
+    if any(closing.state != "delivered" or closing.is_told for closing in closings):
+        return set()
+    async with connected(parts.pool) as connection:
+        return await Deliveries(connection).close(closings, calm=True)
+
+
+async def _write_news(
+    ended: Sequence[Attempted], closings: Mapping[Lease, Closing], parts: DeliverParts
+) -> tuple[set[Lease], dict[str, Lane]]:
+    """Write all with what it says about its lanes; return what was written, and lanes now held."""
     by_endpoint: dict[str, list[Attempted]] = defaultdict(list)
     held: dict[str, Lane] = {}
     async with unit_of_work(parts.pool) as work:
@@ -322,10 +369,7 @@ async def _write(ended: Sequence[Attempted], parts: DeliverParts) -> None:
                 await deliveries.put_oldest_first(name)
             if needs_a_person(lanes[name], lane):
                 held[name] = lane
-    parts.recorded()
-    _tell([(each, closings[each.claimed.lease]) for each in ended if each.claimed.lease in kept])
-    for name, lane in held.items():
-        log.error("endpoint.held", endpoint=name, reason=lane.reason)
+    return kept, held
 
 
 async def _move_lane(
@@ -337,11 +381,14 @@ async def _move_lane(
         lane = _lane_after(lane, attempted, now)
     if lane.state is LaneState.DRAINING:
         waiting = await deliveries.waiting(endpoint.name)
-        rate = endpoint.rate.count / endpoint.rate.seconds
-        lane = after_drain(lane, now=now, rate=rate, waiting=waiting)
+        lane = after_drain(lane, now=now, rate=_rate_of(endpoint), waiting=waiting)
     succeeded = any(attempted.outcome.result == "delivered" for attempted in ended)
     await deliveries.save_lane(endpoint.name, lane, succeeded=succeeded)
     return lane
+
+
+def _rate_of(endpoint: Endpoint) -> float:
+    return endpoint.rate.count / endpoint.rate.seconds
 
 
 def _lane_after(lane: Lane, attempted: Attempted, now: datetime) -> Lane:

@@ -197,7 +197,6 @@ async def try_endpoint(
         traceparent=new_traceparent(),
         dead=[],
         superseded=[],
-        has_untold=False,
     )
     async with unit_of_work(parts.pool) as work:
         await Interventions(work.connection).append(

@@ -3,25 +3,31 @@
 from typing import Any, Final
 
 from psycopg import AsyncConnection
-from psycopg.rows import class_row
+from psycopg.rows import dict_row
 
-from service.storage.deliveries import ClaimedDelivery, Deliveries
+from service.domain.lane import Lane
+from service.storage.deliveries import ClaimedDelivery, Deliveries, LaneSeen
+from service.storage.untold import list_untold
 
 # Deliveries in one batch: closing them is one statement, which has 10 s.
 BATCH_MAX: Final = 5000
 
 
 async def claim_batch(
-    connection: AsyncConnection[Any], endpoint: str, *, lease_seconds: float
+    connection: AsyncConnection[Any], seen: LaneSeen, after: Lane, *, lease_seconds: float
 ) -> list[ClaimedDelivery]:
     """Lease what is due at an endpoint, at most 5,000, in the order in which it was written.
 
     Unlike `Deliveries.claim` not only the first of each request or order: they travel together,
     in order. Whatever stands behind one that is not due stays. What the endpoint never got is
-    listed in the first of its subject. This transaction holds the lane, and nothing of it is
-    under way.
+    listed in the first of its subject. after is the lane once the batch is on its way; nothing is
+    claimed where the lane has moved since it was seen, with nothing of it under way. Needs a
+    transaction.
     """
-    async with connection.cursor(row_factory=class_row(ClaimedDelivery)) as cursor:
+    deliveries = Deliveries(connection)
+    if (await deliveries.lock_lanes([seen.name]))[seen.name] != seen.lane:
+        return []
+    async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
             """
             with batch as materialized (
@@ -58,7 +64,11 @@ async def claim_batch(
                 on (n.id, n.created_at) = (leased.notification_id, leased.notified_at)
              order by n.serial
             """,
-            {"endpoint": endpoint, "limit": BATCH_MAX, "lease": lease_seconds},
+            {"endpoint": seen.name, "limit": BATCH_MAX, "lease": lease_seconds},
         )
-        claims = await cursor.fetchall()
-    return await Deliveries(connection).with_untold(claims)
+        rows = await cursor.fetchall()
+    first_after = [row["id"] for row in rows if row.pop("has_untold")]
+    if rows:
+        await deliveries.save_lane(seen.name, after)
+    lists = await list_untold(connection, first_after) if first_after else {}
+    return [ClaimedDelivery(**row | lists.get(row["id"], {})) for row in rows]

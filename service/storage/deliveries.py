@@ -1,15 +1,15 @@
 """Deliveries on their way to endpoints, their attempts, and the lanes they travel in."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final, Literal
 
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
+from psycopg.rows import class_row, dict_row
 
 from service.domain.lane import Lane, LaneState, paused, resumed
-from service.storage.untold import list_untold, mark_told
+from service.storage.untold import mark_told
 
 # Beyond the longest time-out of a delivery by this much: how long a killed worker's deliveries
 # wait until another takes them.
@@ -32,7 +32,6 @@ class ClaimedDelivery:
     """A leased delivery with the stored bytes of its message.
 
     dead and superseded are earlier sequences that it has to list, the same at every try.
-    has_untold says that they were to be fixed at this claim.
     """
 
     id: str
@@ -48,7 +47,6 @@ class ClaimedDelivery:
     traceparent: str | None
     dead: list[int]
     superseded: list[int]
-    has_untold: bool
 
     @property
     def lease(self) -> tuple[str, int]:
@@ -73,6 +71,24 @@ class Closing:
     status_code: int | None
     duration_ms: int
     excerpt: str
+
+    @property
+    def is_told(self) -> bool:
+        """Whether what it lists has arrived with it."""
+        return self.state == "delivered" and bool(self.claimed.dead or self.claimed.superseded)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSeen:
+    """A lane with work as it stood at a time, which is the database's; nobody holds it.
+
+    under_way is how many deliveries to its endpoint are leased, over all workers.
+    """
+
+    name: str
+    lane: Lane
+    under_way: int
+    at: datetime
 
 
 class Deliveries:
@@ -109,32 +125,44 @@ class Deliveries:
             elif name in names and lane.reason == REMOVED:
                 await self.save_lane(name, resumed(lane, now=now))
 
-    async def endpoints_with_work(self) -> list[str]:
-        """Return the endpoints to which something may go now, as far as is known without a lock.
+    async def lanes_with_work(self, *, waited_seconds: float = 0.0) -> list[LaneSeen]:
+        """Return the lanes into which something may go now, as far as is known without a lock.
 
         That is the first waiting delivery of a request or order once its time has come, and for
         a probe any that waits. Both here and in `claim` the first is asked for with min, never
         with `not exists`: that becomes a join, which the planner runs through all that wait.
+        waited_seconds leaves out what has not waited for so long since its time came.
         """
-        cursor = await self._connection.execute(
-            """
-            select name from endpoints as e
-             where configured and state <> 'paused'
-               and (state in ('open', 'draining') or probe_at <= now())
-               and (select true from deliveries_waiting as d
-                     where d.endpoint = e.name and d.closed_at is null
-                       and (d.due_at <= now() or e.state in ('on_hold', 'probing'))
-                       and d.leased_until <= now()
-                       and d.sequence = (
-                           select min(first.sequence) from deliveries_waiting as first
-                            where first.endpoint = d.endpoint
-                              and first.subject_id = d.subject_id
-                              and first.state = 'waiting')
-                     limit 1)
-             order by name
-            """
-        )
-        return [row[0] for row in await cursor.fetchall()]
+        async with self._connection.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(
+                f"""
+                select name, {", ".join(_LANE_COLUMNS)}, clock_timestamp() as at,
+                       (select count(*) from deliveries_waiting as d
+                         where d.endpoint = e.name and d.closed_at is null
+                           and d.leased_until > now()) as under_way
+                  from endpoints as e
+                 where configured and state <> 'paused'
+                   and (state in ('open', 'draining') or probe_at <= now())
+                   and (select true from deliveries_waiting as d
+                         where d.endpoint = e.name and d.closed_at is null
+                           and (d.due_at <= now() - make_interval(secs => %(waited)s)
+                              or e.state in ('on_hold', 'probing'))
+                           and d.leased_until <= now()
+                           and d.sequence = (
+                               select min(first.sequence) from deliveries_waiting as first
+                                where first.endpoint = d.endpoint
+                                  and first.subject_id = d.subject_id
+                                  and first.state = 'waiting')
+                         limit 1)
+                 order by name
+                """,  # noqa: S608 - constant list of columns
+                {"waited": waited_seconds},
+            )
+            rows = await cursor.fetchall()
+        return [
+            LaneSeen(row["name"], _lane_of(row), under_way=row["under_way"], at=row["at"])
+            for row in rows
+        ]
 
     async def clock(self) -> datetime:
         """Return the database's time, the one clock that all workers share.
@@ -169,16 +197,6 @@ class Deliveries:
             | {"state": str(lane.state), "name": name, "succeeded": succeeded},
         )
 
-    async def under_way(self, endpoint: str) -> int:
-        """Return how many deliveries to an endpoint are leased, over all workers."""
-        cursor = await self._connection.execute(
-            "select count(*) from deliveries_waiting"
-            " where endpoint = %s and closed_at is null and leased_until > now()",
-            [endpoint],
-        )
-        row = await cursor.fetchone()
-        return int(row[0]) if row else 0
-
     async def waiting(self, endpoint: str) -> int:
         """Return how many deliveries to an endpoint wait, counting no further than 1,000."""
         cursor = await self._connection.execute(
@@ -212,22 +230,33 @@ class Deliveries:
         return frozenset(row[0] for row in await cursor.fetchall())
 
     async def claim(
-        self, endpoint: str, limit: int, *, lease_seconds: float, whatever_is_due: bool = False
+        self, seen: LaneSeen, after: Lane, limit: int, *, lease_seconds: float
     ) -> list[ClaimedDelivery]:
-        """Lease up to limit deliveries of an endpoint, only the first waiting of each subject.
+        """Lease up to limit deliveries of a lane, only the first waiting of each subject.
 
-        whatever_is_due is for a probe: the oldest waiting one, also before its time. What the
-        endpoint never got of a subject is listed in the delivery that is claimed first after it.
+        after is the lane once limit are on their way; what is left of its credit is given back.
+        Nothing is claimed where another has claimed since the lane was seen. For a probe it is
+        the oldest waiting one, also before its time. What the endpoint never got of a subject is
+        fixed in the delivery that is claimed first after it.
+
         Of a bare equation the planner expects so few rows that it looks at all that wait before
         it takes any; with coalesce it goes by the time that they are due and ends with the last
         it needs.
         """
-        async with self._connection.cursor(row_factory=dict_row) as cursor:
+        async with self._connection.cursor(row_factory=class_row(ClaimedDelivery)) as cursor:
             await cursor.execute(
                 """
-                with heads as materialized (
-                    select d.id from deliveries_waiting as d
-                     where d.endpoint = %(endpoint)s and d.closed_at is null
+                with lane as materialized (
+                    select name from endpoints
+                     where name = %(endpoint)s
+                       and (state, probe_at, credit, credited_at) is not distinct from
+                           (%(state)s, %(probe_at)s::timestamptz, %(credit)s::float8,
+                            %(credited_at)s::timestamptz)
+                       for no key update
+                ), heads as materialized (
+                    select d.id, d.subject_id, d.sequence, d.lease_no from deliveries_waiting as d
+                     where exists (select from lane)
+                       and d.endpoint = %(endpoint)s and d.closed_at is null
                        and (d.due_at <= now() or %(any)s) and d.leased_until <= now()
                        and coalesce(d.sequence = (
                            select min(first.sequence) from deliveries_waiting as first
@@ -236,112 +265,126 @@ class Deliveries:
                               and first.state = 'waiting'), false)
                      order by d.due_at limit %(limit)s
                        for update of d skip locked
+                ), leased as (
+                    update deliveries_waiting as d
+                       set leased_until = clock_timestamp() + make_interval(secs => %(lease)s),
+                           lease_no = d.lease_no + 1,
+                           dead = coalesce(untold.dead, d.dead),
+                           superseded = coalesce(untold.superseded, d.superseded)
+                      from heads cross join lateral (
+                           select array_agg(other.sequence order by other.sequence)
+                                      filter (where other.state = 'dead') as dead,
+                                  array_agg(other.sequence order by other.sequence)
+                                      filter (where other.state = 'superseded') as superseded
+                             from deliveries_closed as other
+                            where heads.lease_no = 0 and other.endpoint = %(endpoint)s
+                              and other.subject_id = heads.subject_id
+                              and other.sequence < heads.sequence
+                              and other.state in ('dead', 'superseded')
+                              and not other.is_told) as untold
+                     where d.id = heads.id
+                    returning d.id, d.notification_id, d.endpoint, d.type, d.subject_id,
+                              d.sequence, d.attempts_made, d.lease_no, d.notified_at, d.dead,
+                              d.superseded
+                ), paid as (
+                    update endpoints
+                       set state = %(state_after)s, probe_at = %(probe_at_after)s,
+                           credit = %(credit_after)s::float8 + %(limit)s - taken.count,
+                           credited_at = %(credited_at_after)s
+                      from (select count(*) from leased) as taken
+                     where name = %(endpoint)s and taken.count > 0
                 )
-                update deliveries_waiting as d
-                   set leased_until = clock_timestamp() + make_interval(secs => %(lease)s),
-                       lease_no = d.lease_no + 1
-                  from heads where d.id = heads.id
-                returning d.id, d.notification_id, d.endpoint, d.type, d.subject_id, d.sequence,
-                          d.attempts_made, d.lease_no, d.notified_at, d.dead, d.superseded,
-                          d.lease_no = 1 and coalesce((
-                              select true from deliveries_closed as other
-                               where other.endpoint = d.endpoint
-                                 and other.subject_id = d.subject_id
-                                 and other.sequence < d.sequence
-                                 and other.state in ('dead', 'superseded') and not other.is_told
-                               limit 1), false) as has_untold
+                select leased.*, n.body, n.traceparent
+                  from leased join notifications as n
+                    on (n.id, n.created_at) = (leased.notification_id, leased.notified_at)
                 """,
                 {
-                    "endpoint": endpoint,
+                    "endpoint": seen.name,
                     "limit": limit,
                     "lease": lease_seconds,
-                    "any": whatever_is_due,
+                    "any": after.state is LaneState.PROBING,
+                    "state": str(seen.lane.state),
+                    "probe_at": seen.lane.probe_at,
+                    "credit": seen.lane.credit,
+                    "credited_at": seen.lane.credited_at,
+                    "state_after": str(after.state),
+                    "probe_at_after": after.probe_at,
+                    "credit_after": after.credit,
+                    "credited_at_after": after.credited_at,
                 },
             )
-            claimed = await cursor.fetchall()
-        messages = await self._messages(claimed)
-        claims = [ClaimedDelivery(**row, **messages[row["notification_id"]]) for row in claimed]
-        return await self.with_untold(claims)
+            return await cursor.fetchall()
 
-    async def _messages(self, claimed: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Return body and trace of claimed deliveries by notification, from their partitions alone.
-
-        In a statement of its own: only with their times given are the others never looked at.
-        """
-        if not claimed:
-            return {}
-        times = [row["notified_at"] for row in claimed]
-        cursor = await self._connection.execute(
-            "select id, body, traceparent from notifications"
-            " where id = any(%b) and created_at between %s and %s",
-            [[row["notification_id"] for row in claimed], min(times), max(times)],
-        )
-        return {
-            id_: {"body": body, "traceparent": traceparent}
-            for id_, body, traceparent in await cursor.fetchall()
-        }
-
-    async def with_untold(self, claims: list[ClaimedDelivery]) -> list[ClaimedDelivery]:
-        """Return claims, those that have to with what the endpoint never got fixed in them."""
-        first_after = [claim.id for claim in claims if claim.has_untold]
-        if not first_after:
-            return claims
-        lists = await list_untold(self._connection, first_after)
-        return [
-            replace(claim, dead=lists[claim.id][0], superseded=lists[claim.id][1])
-            if claim.id in lists
-            else claim
-            for claim in claims
-        ]
-
-    async def close(self, closings: Sequence[Closing]) -> set[tuple[str, int]]:
+    async def close(
+        self, closings: Sequence[Closing], *, calm: bool = False
+    ) -> set[tuple[str, int]]:
         """Write attempts and their outcome; return the leases that still were ours.
 
         Closing a lease again changes nothing, so a close whose commit went unanswered may be
-        repeated.
+        repeated. With calm, all of them have arrived, and nothing is written unless that is no
+        news about any of their lanes: each is open and did not fail last. Without it, this
+        transaction holds their lanes.
         """
         ordered = sorted(closings, key=lambda closing: closing.claimed.id)
         cursor = await self._connection.execute(
             """
-            with back as (
+            with lanes as materialized (
+                select name from endpoints
+                 where name = any(%(lanes)b) and state = 'open' and failures_in_row = 0
+                 order by name for no key update
+            ), back as (
                 select * from unnest(%(ids)b::text[], %(leases)b::bigint[], %(states)b::text[],
-                                     %(counts)b::integer[], %(waits)s::float8[])
-                    as b (id, lease_no, state, counts, wait_seconds)
+                                     %(counts)b::integer[], %(waits)b::float8[],
+                                     %(times)b::timestamptz[], %(outcomes)b::text[],
+                                     %(codes)b::integer[], %(durations)b::integer[],
+                                     %(excerpts)b::text[])
+                    as b (id, lease_no, state, counts, wait_seconds, at, outcome, status_code,
+                          duration_ms, excerpt)
             ), ours as materialized (
                 select d.id, back.state, back.counts, back.wait_seconds
                   from deliveries_waiting as d join back using (id, lease_no)
                  where d.leased_until > '-infinity'
+                   and (select count(*) from lanes) = cardinality(%(lanes)b::text[])
                  order by d.id for update of d
+            ), closed as (
+                update deliveries as d
+                   set state = ours.state, tries = d.tries + 1,
+                       attempts_made = d.attempts_made + ours.counts,
+                       leased_until = '-infinity',
+                       due_at = case when ours.state = 'waiting'
+                           then now() + make_interval(secs => ours.wait_seconds)
+                           else d.due_at end,
+                       closed_at = case when ours.state = 'waiting' then null else now() end
+                  from ours where d.id = ours.id and d.state = 'waiting'
+                returning d.id, d.lease_no, d.tries, d.notified_at
+            ), tried as (
+                insert into attempts (delivery_id, number, at, outcome, status_code, duration_ms,
+                                      excerpt, notified_at, failed)
+                select id, closed.tries, back.at, back.outcome, back.status_code,
+                       back.duration_ms, back.excerpt, closed.notified_at,
+                       back.state <> 'delivered'
+                  from closed join back using (id, lease_no)
+            ), arrived as (
+                update endpoints as e set last_success_at = now()
+                  from lanes where e.name = lanes.name and exists (select from closed)
+                   and coalesce(e.last_success_at, '-infinity') < now() - interval '1 second'
             )
-            update deliveries as d
-               set state = ours.state, tries = d.tries + 1,
-                   attempts_made = d.attempts_made + ours.counts,
-                   leased_until = '-infinity',
-                   due_at = case when ours.state = 'waiting'
-                       then now() + make_interval(secs => ours.wait_seconds) else d.due_at end,
-                   closed_at = case when ours.state = 'waiting' then null else now() end
-              from ours where d.id = ours.id and d.state = 'waiting'
-            returning d.id, d.lease_no, d.tries
+            select id, lease_no from closed
             """,
             {
-                "ids": [closing.claimed.id for closing in ordered],
-                "leases": [closing.claimed.lease_no for closing in ordered],
-                "states": [closing.state for closing in ordered],
-                "counts": [int(closing.counts) for closing in ordered],
-                "waits": [closing.wait_seconds for closing in ordered],
+                "lanes": sorted({closing.claimed.endpoint for closing in ordered}) if calm else [],
+                **_columns_of(ordered),
             },
         )
-        numbers = {(id_, lease_no): tries for id_, lease_no, tries in await cursor.fetchall()}
-        kept = [closing for closing in ordered if closing.claimed.lease in numbers]
-        await self._append_attempts(kept, [numbers[closing.claimed.lease] for closing in kept])
+        kept = {(id_, lease_no) for id_, lease_no in await cursor.fetchall()}
         listing = [
             closing.claimed.id
-            for closing in kept
-            if closing.state == "delivered" and (closing.claimed.dead or closing.claimed.superseded)
+            for closing in ordered
+            if closing.is_told and closing.claimed.lease in kept
         ]
         if listing:
             await mark_told(self._connection, listing)
-        return set(numbers)
+        return kept
 
     async def put_oldest_first(self, endpoint: str) -> None:
         """Have the delivery to an endpoint that has waited longest be the first that is due.
@@ -404,27 +447,21 @@ class Deliveries:
         )
         return {row[0] for row in await cursor.fetchall()}
 
-    async def _append_attempts(self, closings: Sequence[Closing], numbers: Sequence[int]) -> None:
-        await self._connection.execute(
-            """
-            insert into attempts (delivery_id, number, at, outcome, status_code, duration_ms,
-                                  excerpt, notified_at, failed)
-            select * from unnest(%b::text[], %b::integer[], %b::timestamptz[], %b::text[],
-                                 %b::integer[], %b::integer[], %b::text[], %b::timestamptz[],
-                                 %b::boolean[])
-            """,
-            [
-                [closing.claimed.id for closing in closings],
-                list(numbers),
-                [closing.at for closing in closings],
-                [closing.outcome for closing in closings],
-                [closing.status_code for closing in closings],
-                [closing.duration_ms for closing in closings],
-                [closing.excerpt for closing in closings],
-                [closing.claimed.notified_at for closing in closings],
-                [closing.state != "delivered" for closing in closings],
-            ],
-        )
+
+def _columns_of(closings: Sequence[Closing]) -> dict[str, list[Any]]:
+    """Return what is written of closings, each value in a list for all of them."""
+    return {
+        "ids": [closing.claimed.id for closing in closings],
+        "leases": [closing.claimed.lease_no for closing in closings],
+        "states": [closing.state for closing in closings],
+        "counts": [int(closing.counts) for closing in closings],
+        "waits": [closing.wait_seconds for closing in closings],
+        "times": [closing.at for closing in closings],
+        "outcomes": [closing.outcome for closing in closings],
+        "codes": [closing.status_code for closing in closings],
+        "durations": [closing.duration_ms for closing in closings],
+        "excerpts": [closing.excerpt for closing in closings],
+    }
 
 
 def _lane_of(row: dict[str, Any]) -> Lane:

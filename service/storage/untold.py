@@ -39,7 +39,7 @@ async def supersede(connection: AsyncConnection[Any], endpoint: str) -> int:
 
 async def list_untold(
     connection: AsyncConnection[Any], delivery_ids: Sequence[str]
-) -> dict[str, tuple[list[int], list[int]]]:
+) -> dict[str, dict[str, list[int]]]:
     """Fix what deliveries list; return the dead and the superseded sequences of each that does."""
     cursor = await connection.execute(
         """
@@ -59,7 +59,10 @@ async def list_untold(
         """,
         [list(delivery_ids)],
     )
-    return {id_: (dead, superseded) for id_, dead, superseded in await cursor.fetchall()}
+    return {
+        id_: {"dead": dead, "superseded": superseded}
+        for id_, dead, superseded in await cursor.fetchall()
+    }
 
 
 async def mark_told(connection: AsyncConnection[Any], delivery_ids: Sequence[str]) -> None:

@@ -5,12 +5,20 @@ import sys
 import click
 
 from service.errors import SettledError
-from tests.bench import end_to_end, isolation, providers, receive
+from tests.bench import deliver, end_to_end, isolation, providers, receive, sync
 from tests.bench.processes import NotReady
 from tests.bench.report import FULL, QUICK, CountsDiffer, say_machine
 from tests.bench.site import prepared
 
-NAMES = (*receive.NAMES, *end_to_end.BURST, *end_to_end.LATENCY, *providers.NAMES, *isolation.NAMES)
+NAMES = (
+    *receive.NAMES,
+    *end_to_end.BURST,
+    *end_to_end.LATENCY,
+    *sync.NAMES,
+    *deliver.NAMES,
+    *providers.NAMES,
+    *isolation.NAMES,
+)
 
 
 @click.command()
@@ -27,6 +35,10 @@ def main(quick: bool, only: tuple[str, ...]) -> None:
                 receive.measure(site, scale, wanted)
             if not {*end_to_end.BURST, *end_to_end.LATENCY}.isdisjoint(wanted):
                 end_to_end.measure(site, scale, wanted)
+            if not {*sync.NAMES}.isdisjoint(wanted):
+                sync.measure(site, scale)
+            if not {*deliver.NAMES}.isdisjoint(wanted):
+                deliver.measure(site, scale)
             if not {*providers.NAMES}.isdisjoint(wanted):
                 providers.measure(site, scale, wanted)
             if not {*isolation.NAMES}.isdisjoint(wanted):

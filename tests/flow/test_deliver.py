@@ -11,6 +11,7 @@ import pytest
 from standardwebhooks import Webhook
 from structlog.testing import capture_logs
 
+from service.domain.lane import Allowance, after_claim
 from service.embedded import Urls
 from service.flow.deliver import DeliverParts, deliver_due
 from service.settings import Rate
@@ -481,6 +482,51 @@ async def test_two_workers_together_keep_the_endpoints_rate(pool: Pool, erp: Erp
     fastest_seconds = (12 - 1) / 5  # one may go at once
     assert time.monotonic() - started > fastest_seconds
     assert len(set(erp.ids)) == len(erp.ids) == 12
+
+
+async def test_who_saw_a_lane_before_another_claimed_from_it_gets_nothing(
+    parts: DeliverParts,
+) -> None:
+    for number in range(3):
+        await put(parts.pool, f"prq_{number}")
+    async with unit_of_work(parts.pool) as work:
+        deliveries = Deliveries(work.connection)
+        (seen,) = await deliveries.lanes_with_work()
+        after = after_claim(seen.lane, Allowance(1), now=seen.at, rate=1000, timeout_seconds=9)
+        first = await deliveries.claim(seen, after, 1, lease_seconds=9)
+        second = await deliveries.claim(seen, after, 1, lease_seconds=9)
+
+    assert (len(first), second) == (1, [])
+
+
+async def test_what_has_just_come_due_is_left_to_whoever_wrote_it(parts: DeliverParts) -> None:
+    await put(parts.pool, "prq_1", due_at=datetime.now(UTC))
+    async with unit_of_work(parts.pool) as work:
+        deliveries = Deliveries(work.connection)
+        assert len(await deliveries.lanes_with_work()) == 1
+        assert await deliveries.lanes_with_work(waited_seconds=3600) == []
+
+
+async def test_a_claim_gives_back_the_credit_of_what_it_did_not_find(parts: DeliverParts) -> None:
+    await put(parts.pool, "prq_1")
+    async with unit_of_work(parts.pool) as work:
+        deliveries = Deliveries(work.connection)
+        (seen,) = await deliveries.lanes_with_work()
+        after = after_claim(seen.lane, Allowance(5), now=seen.at, rate=1000, timeout_seconds=9)
+        assert len(await deliveries.claim(seen, after, 5, lease_seconds=9)) == 1
+
+    assert (await lane(parts.pool))["credit"] == after.credit + 4
+
+
+async def test_an_arrival_ends_the_count_of_failures(parts: DeliverParts, erp: Erp) -> None:
+    await put(parts.pool, "prq_1")
+    erp.answering = answers(503, 204)
+    await drain(parts)
+    assert (await lane(parts.pool))["failures_in_row"] == 1
+
+    await drain_again(parts)
+
+    assert (await lane(parts.pool))["failures_in_row"] == 0
 
 
 async def test_a_killed_workers_delivery_comes_back_with_its_lease_under_the_same_id(

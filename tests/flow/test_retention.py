@@ -36,7 +36,9 @@ async def deliver(world: World, at: datetime) -> None:
     """Deliver all that waits, as if it had been at that time."""
     async with unit_of_work(world.pool) as work:
         deliveries = Deliveries(work.connection)
-        while claims := await deliveries.claim("erp", 9, lease_seconds=9):
+        while lanes := await deliveries.lanes_with_work():
+            (seen,) = lanes
+            claims = await deliveries.claim(seen, seen.lane, 9, lease_seconds=9)
             await deliveries.close(
                 [Closing(claim, "delivered", True, 0, at, "ok", 204, 7, "") for claim in claims]
             )

@@ -8,23 +8,29 @@ connection is closed without a commit, and nothing that its coroutines still do 
 import asyncio
 import contextlib
 import json
+import re
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import psycopg
+from psycopg.abc import Query
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
 from psycopg.transaction import AsyncTransaction
 from psycopg_pool import AsyncConnectionPool
 
 from service.errors import Unavailable
 from service.storage.database import conninfo
 from service.wire import Wire
+
+# What a statement that writes has in it; none that only reads does.
+WRITES = re.compile(r"\b(insert|update [a-z]+|delete)\b")
 
 # Turns of the loop without any news after which nobody will move by itself.
 QUIET_TURNS = 12
@@ -180,6 +186,17 @@ class Line(Connection):
             await actor.committed()
 
 
+class Statement(psycopg.AsyncCursor[Any]):
+    """A cursor whose statements say when they wrote something that is committed at once."""
+
+    async def execute(self, query: Query, *values: Any, **options: Any) -> Self:
+        await super().execute(query, *values, **options)
+        is_committed = self.connection.info.transaction_status is TransactionStatus.IDLE
+        if is_committed and WRITES.search(str(query)) and (actor := here()) is not None:
+            await actor.committed()
+        return self
+
+
 class ActorPool(AsyncConnectionPool[Connection]):
     """The pool of one process; what is dead gets no connection."""
 
@@ -211,7 +228,7 @@ def actor_pool(url: str) -> ActorPool:
     return ActorPool(
         make_conninfo(made, options=options),
         connection_class=Line,
-        kwargs={"autocommit": True, "prepare_threshold": 0},
+        kwargs={"autocommit": True, "prepare_threshold": 0, "cursor_factory": Statement},
         min_size=1,
         max_size=1,
         open=False,
