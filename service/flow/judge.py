@@ -28,7 +28,7 @@ from service.flow.reference import put_under_named, stripped_in
 from service.flow.rest import SetDown, Watch, rest_after, set_down
 from service.flow.roll_up import roll_up_orders
 from service.flow.suspect import suspect_links
-from service.providers import LagsBehind
+from service.providers import lags_behind
 from service.storage.channels import Channels
 from service.storage.claims import Claims
 from service.storage.due import Claimed, Rest
@@ -243,7 +243,7 @@ async def _flag(
 
 def _rest(judged: Judged, parts: SyncParts, at: datetime, ranks: Mapping[Key, int]) -> Rest:
     provider = parts.accounts[judged.look.claimed.account].provider
-    looks = provider.looks_after_end if isinstance(provider, LagsBehind) else ()
+    looks = provider.looks_after_end if lags_behind(provider) else ()
     return rest_after(
         judged.look.claimed,
         judged.verdict,

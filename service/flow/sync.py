@@ -14,7 +14,7 @@ from service.fetch import ConnectedAccount
 from service.flow.channel import watch_after
 from service.flow.judge import judge
 from service.flow.look import Known, Look, SyncParts, first_ended, look
-from service.providers import LeavesAmountOpen
+from service.providers import leaves_amount_open
 from service.storage.due import Claimed
 from service.storage.unit_of_work import Work, unit_of_work
 
@@ -131,7 +131,7 @@ async def starts_of(claims: Sequence[Claimed], work: Work, parts: SyncParts) -> 
 
 
 def _leaves_amount_open(account: ConnectedAccount | None) -> bool:
-    return account is not None and isinstance(account.provider, LeavesAmountOpen)
+    return account is not None and leaves_amount_open(account.provider)
 
 
 async def _record(looks: list[Look], parts: SyncParts) -> None:
