@@ -23,7 +23,7 @@ from service.flow.channel import untold_in
 from service.flow.compare import Compared, Judged, compare
 from service.flow.look import Look, SyncParts, pause_after
 from service.flow.parts import named_in, taken_over
-from service.flow.record import Moved, record_moves
+from service.flow.record import Moved, save_moves
 from service.flow.reference import put_under_named, stripped_in
 from service.flow.rest import SetDown, Watch, rest_after, set_down
 from service.flow.roll_up import roll_up_orders
@@ -103,7 +103,6 @@ async def _lock(
     That holds what was recorded of the parts that are named.
     """
     keys = [look.claimed.key for look in welcome]
-    await work.requests.make(keys)
     named = [
         part
         for look in welcome
@@ -111,7 +110,9 @@ async def _lock(
         for part in named_in(look.claimed.key, look.answer)
     ]
     flagged = [down.rest.claimed.key for down in downs if down.flag]
-    return await work.requests.lock([*keys, *named, *flagged])
+    async with work.connection.pipeline():
+        await work.requests.make(keys)
+        return await work.requests.lock([*keys, *named, *flagged])
 
 
 async def _write(compared: Compared, work: Work, parts: SyncParts, at: datetime) -> list[Moved]:
@@ -128,8 +129,9 @@ async def _write(compared: Compared, work: Work, parts: SyncParts, at: datetime)
         for step, j in steps
     ]
     quiet = [request for j in judged if (request := _quietly(j)) is not None]
-    moved = await record_moves(work, moves, quiet, endpoints=parts.endpoints, at=at)
-    await _keep_evidence(compared, work, news={j.cause.observation_id for _, j in steps})
+    async with work.connection.pipeline():
+        moved, news = await save_moves(work, moves, quiet, endpoints=parts.endpoints, at=at)
+        await _keep_evidence(compared, work, news={j.cause.observation_id for _, j in steps})
     touched = [(request.order_id, move.cause) for request, move in zip(moved, moves, strict=True)]
     touched += [(order_id, j.cause) for j in judged for order_id in _orders_concerned(j)]
     touched += [(part.order_id, j.cause) for part, j in compared.new_parts]
@@ -139,6 +141,7 @@ async def _write(compared: Compared, work: Work, parts: SyncParts, at: datetime)
         endpoints=parts.endpoints,
         at=at,
         traceparents={order_id: cause.traceparent for order_id, cause in touched if order_id},
+        news=news,
     )
     return moves
 

@@ -111,7 +111,8 @@ async def starts_of(claims: Sequence[Claimed], work: Work, parts: SyncParts) -> 
         return []
     keys = [claim.key for claim in claims]
     owners = await work.requests.owners(keys)
-    requests = await work.requests.find(keys)
+    # Whatever was read well is known from then on, and nothing is known of the rest.
+    requests = await work.requests.find(claim.key for claim in claims if claim.known)
     registered = await work.requests.registered_amounts(
         key for key in keys if _leaves_amount_open(parts.accounts.get(key.account))
     )
