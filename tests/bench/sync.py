@@ -29,7 +29,7 @@ from service.telemetry import logs
 from tests.bench.processes import cpu_seconds, free_port
 from tests.bench.report import CountsDiffer, Scale, ratio, say, spread, table
 from tests.bench.site import Site
-from workers.drains import SLOTS, Drains
+from workers.drains import READ_SLOTS, Drains
 
 NAMES = ("sync_vs_limit",)
 
@@ -126,16 +126,16 @@ async def _check(pool: Pool, orders: int) -> None:
 
 
 class _Reads:
-    """Reads of orders with httpx as it comes, SLOTS at a time."""
+    """Reads of orders with httpx as it comes, READ_SLOTS at a time."""
 
     def __init__(self, stub_url: str, ids: Sequence[str]) -> None:
         self.urls = [f"{stub_url}/v1/orders/{order_id}/" for order_id in ids]
 
     async def take(self) -> None:
-        limits = httpx.Limits(max_connections=SLOTS, max_keepalive_connections=SLOTS)
+        limits = httpx.Limits(max_connections=READ_SLOTS, max_keepalive_connections=READ_SLOTS)
         async with httpx.AsyncClient(limits=limits, timeout=60.0, trust_env=False) as client:
             waiting = iter(self.urls)
-            await asyncio.gather(*(self._lane(client, waiting) for _ in range(SLOTS)))
+            await asyncio.gather(*(self._lane(client, waiting) for _ in range(READ_SLOTS)))
 
     async def _lane(self, client: httpx.AsyncClient, waiting: Iterator[str]) -> None:
         for url in waiting:
@@ -143,7 +143,7 @@ class _Reads:
 
 
 def _print(ours: Measured, bare: Measured, scale: Scale) -> None:
-    say(f"\nsync: {scale.orders:,} stored orders, {SLOTS} reads at a time, one process")
+    say(f"\nsync: {scale.orders:,} stored orders, {READ_SLOTS} reads at a time, one process")
     table(
         ("way", "orders per second", "min..max", "worker CPU µs", "postgres CPU µs"),
         [
