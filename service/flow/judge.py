@@ -8,8 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-import structlog
-
 from service.domain.lifecycle import (
     Contradiction,
     NoChange,
@@ -28,15 +26,13 @@ from service.flow.reference import put_under_named, stripped_in
 from service.flow.rest import SetDown, Watch, rest_after, set_down
 from service.flow.roll_up import roll_up_orders
 from service.flow.suspect import suspect_links
+from service.flow.tell import tell, trace
 from service.providers import lags_behind
 from service.storage.channels import Channels
 from service.storage.claims import Claims
-from service.storage.due import Claimed, Rest
+from service.storage.due import Rest
 from service.storage.history import ObservationRow
 from service.storage.unit_of_work import Work, unit_of_work
-from service.telemetry import metrics, traces
-
-log = structlog.get_logger()
 
 
 async def judge(looks: Sequence[Look], parts: SyncParts) -> set[str]:
@@ -78,8 +74,8 @@ async def judge(looks: Sequence[Look], parts: SyncParts) -> set[str]:
         rests = [_rest(j, parts, at, ranks) for j in compared.judged]
         await work.due.rest([*rests, *(down.rest for down in downs)])
     parts.recorded()
-    _tell(looks, held, moves)
-    _trace(moves, began_at=at, ended_at=parts.now())
+    tell(looks, held, moves)
+    trace(moves, began_at=at, ended_at=parts.now())
     if moves:
         parts.outbox_filled()
     return {change.account for change in untold}
@@ -294,37 +290,4 @@ async def _trigger(work: Work, ours: Sequence[Look], downs: Sequence[SetDown]) -
             observed_by=ObservedBy(part.observed_by),
             known=part.known,
             traceparent=part.traceparent,
-        )
-
-
-def _tell(looks: Sequence[Look], held: set[Claimed], moves: Sequence[Moved]) -> None:
-    for look in looks:
-        outcome = "read" if look.failure is None else look.failure.__class__.__name__.lower()
-        if look.claimed not in held:
-            outcome = "fenced"
-        metrics.READS.labels(account=look.claimed.account, outcome=outcome).inc()
-    for moved in moves:
-        after = moved.transition.after
-        log.info(
-            "request.synced",
-            request_id=after.id,
-            account=after.key.account,
-            transition=moved.transition.type,
-            sequence=after.sequence,
-            observed_by=str(moved.cause.observed_by),
-        )
-        metrics.TRANSITIONS.labels(
-            account=after.key.account, observed_by=moved.cause.observed_by
-        ).inc()
-
-
-def _trace(moves: Sequence[Moved], *, began_at: datetime, ended_at: datetime) -> None:
-    for moved in moves:
-        after = moved.transition.after
-        traces.tell(
-            "record",
-            moved.cause.traceparent,
-            {"account": after.key.account, "request_id": after.id, "sequence": after.sequence},
-            seconds=(ended_at - began_at).total_seconds(),
-            ended_at=ended_at,
         )
