@@ -24,14 +24,7 @@ from service.errors import (
     Unavailable,
     Unreadable,
 )
-from service.providers import (
-    Exchange,
-    NeedsSession,
-    Provider,
-    ReadsStatus,
-    Session,
-    TellsLimits,
-)
+from service.providers import Exchange, Provider, Session, needs_session, reads_status, tells_limits
 from service.settings import Account, Rate
 from service.wire import Wire
 
@@ -137,7 +130,7 @@ async def fetch(
     """
     try:
         async with asyncio.timeout(EXCHANGE_SECONDS_MAX):
-            if line.sessions is not None and isinstance(account.provider, NeedsSession):
+            if line.sessions is not None and needs_session(account.provider):
                 # First, because opening one takes time, and a call is drawn to be used at once.
                 await line.sessions.current(account)
             await line.draw(account, purpose)
@@ -185,7 +178,7 @@ async def _send(
 ) -> httpx.Response:
     """Send one request, with the account's session where it needs one."""
     provider = account.provider
-    if line.sessions is None or not isinstance(provider, NeedsSession):
+    if line.sessions is None or not needs_session(provider):
         return await _send_as_it_is(account, request, line.wire)
     held = await line.sessions.current(account)
     response = await _send_as_it_is(account, provider.authorise(request, held.session), line.wire)
@@ -208,8 +201,9 @@ async def _send_as_it_is(
 
 
 def _hold_seconds(account: ConnectedAccount, response: httpx.Response) -> float:
-    if isinstance(account.provider, TellsLimits):
-        return account.provider.wait_seconds(response, now=datetime.now(UTC)) or 0.0
+    provider = account.provider
+    if tells_limits(provider):
+        return provider.wait_seconds(response, now=datetime.now(UTC)) or 0.0
     return 0.0
 
 
@@ -226,7 +220,7 @@ def _error_in(
 ) -> SettledError | None:
     """Return what a status comes to. Source: CONTRACT.md, section 3, last paragraph."""
     provider, status = account.provider, response.status_code
-    if isinstance(provider, ReadsStatus) and (own := provider.error_for(response)) is not None:
+    if reads_status(provider) and (own := provider.error_for(response)) is not None:
         return own
     if 200 <= status < 300:
         return None

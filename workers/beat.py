@@ -58,7 +58,7 @@ class Beat:
     def __init__(self, runtime: Runtime, *, silence_seconds: float = SILENCE_SECONDS) -> None:
         self._runtime = runtime
         self._silence_seconds = silence_seconds
-        self._drains = Drains(runtime, slots=OWN_SLOTS)
+        self._drains = Drains(runtime, read_slots=OWN_SLOTS, slots=OWN_SLOTS)
         at = runtime.settings.reconcile.nightly_at
         self._nightly = Nightly(self._drains.sync_parts, at=at)
         self._stopping = asyncio.Event()

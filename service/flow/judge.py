@@ -8,8 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-import structlog
-
 from service.domain.lifecycle import (
     Contradiction,
     NoChange,
@@ -23,20 +21,18 @@ from service.flow.channel import untold_in
 from service.flow.compare import Compared, Judged, compare
 from service.flow.look import Look, SyncParts, pause_after
 from service.flow.parts import named_in, taken_over
-from service.flow.record import Moved, record_moves
+from service.flow.record import Moved, save_moves
 from service.flow.reference import put_under_named, stripped_in
 from service.flow.rest import SetDown, Watch, rest_after, set_down
 from service.flow.roll_up import roll_up_orders
 from service.flow.suspect import suspect_links
-from service.providers import LagsBehind
+from service.flow.tell import tell, trace
+from service.providers import lags_behind
 from service.storage.channels import Channels
 from service.storage.claims import Claims
-from service.storage.due import Claimed, Rest
+from service.storage.due import Rest
 from service.storage.history import ObservationRow
 from service.storage.unit_of_work import Work, unit_of_work
-from service.telemetry import metrics, traces
-
-log = structlog.get_logger()
 
 
 async def judge(looks: Sequence[Look], parts: SyncParts) -> set[str]:
@@ -78,8 +74,8 @@ async def judge(looks: Sequence[Look], parts: SyncParts) -> set[str]:
         rests = [_rest(j, parts, at, ranks) for j in compared.judged]
         await work.due.rest([*rests, *(down.rest for down in downs)])
     parts.recorded()
-    _tell(looks, held, moves)
-    _trace(moves, began_at=at, ended_at=parts.now())
+    tell(looks, held, moves)
+    trace(moves, began_at=at, ended_at=parts.now())
     if moves:
         parts.outbox_filled()
     return {change.account for change in untold}
@@ -103,7 +99,6 @@ async def _lock(
     That holds what was recorded of the parts that are named.
     """
     keys = [look.claimed.key for look in welcome]
-    await work.requests.make(keys)
     named = [
         part
         for look in welcome
@@ -111,7 +106,9 @@ async def _lock(
         for part in named_in(look.claimed.key, look.answer)
     ]
     flagged = [down.rest.claimed.key for down in downs if down.flag]
-    return await work.requests.lock([*keys, *named, *flagged])
+    async with work.connection.pipeline():
+        await work.requests.make(keys)
+        return await work.requests.lock([*keys, *named, *flagged])
 
 
 async def _write(compared: Compared, work: Work, parts: SyncParts, at: datetime) -> list[Moved]:
@@ -128,8 +125,9 @@ async def _write(compared: Compared, work: Work, parts: SyncParts, at: datetime)
         for step, j in steps
     ]
     quiet = [request for j in judged if (request := _quietly(j)) is not None]
-    moved = await record_moves(work, moves, quiet, endpoints=parts.endpoints, at=at)
-    await _keep_evidence(compared, work, news={j.cause.observation_id for _, j in steps})
+    async with work.connection.pipeline():
+        moved, news = await save_moves(work, moves, quiet, endpoints=parts.endpoints, at=at)
+        await _keep_evidence(compared, work, news={j.cause.observation_id for _, j in steps})
     touched = [(request.order_id, move.cause) for request, move in zip(moved, moves, strict=True)]
     touched += [(order_id, j.cause) for j in judged for order_id in _orders_concerned(j)]
     touched += [(part.order_id, j.cause) for part, j in compared.new_parts]
@@ -139,6 +137,7 @@ async def _write(compared: Compared, work: Work, parts: SyncParts, at: datetime)
         endpoints=parts.endpoints,
         at=at,
         traceparents={order_id: cause.traceparent for order_id, cause in touched if order_id},
+        news=news,
     )
     return moves
 
@@ -243,7 +242,7 @@ async def _flag(
 
 def _rest(judged: Judged, parts: SyncParts, at: datetime, ranks: Mapping[Key, int]) -> Rest:
     provider = parts.accounts[judged.look.claimed.account].provider
-    looks = provider.looks_after_end if isinstance(provider, LagsBehind) else ()
+    looks = provider.looks_after_end if lags_behind(provider) else ()
     return rest_after(
         judged.look.claimed,
         judged.verdict,
@@ -291,37 +290,4 @@ async def _trigger(work: Work, ours: Sequence[Look], downs: Sequence[SetDown]) -
             observed_by=ObservedBy(part.observed_by),
             known=part.known,
             traceparent=part.traceparent,
-        )
-
-
-def _tell(looks: Sequence[Look], held: set[Claimed], moves: Sequence[Moved]) -> None:
-    for look in looks:
-        outcome = "read" if look.failure is None else look.failure.__class__.__name__.lower()
-        if look.claimed not in held:
-            outcome = "fenced"
-        metrics.READS.labels(account=look.claimed.account, outcome=outcome).inc()
-    for moved in moves:
-        after = moved.transition.after
-        log.info(
-            "request.synced",
-            request_id=after.id,
-            account=after.key.account,
-            transition=moved.transition.type,
-            sequence=after.sequence,
-            observed_by=str(moved.cause.observed_by),
-        )
-        metrics.TRANSITIONS.labels(
-            account=after.key.account, observed_by=moved.cause.observed_by
-        ).inc()
-
-
-def _trace(moves: Sequence[Moved], *, began_at: datetime, ended_at: datetime) -> None:
-    for moved in moves:
-        after = moved.transition.after
-        traces.tell(
-            "record",
-            moved.cause.traceparent,
-            {"account": after.key.account, "request_id": after.id, "sequence": after.sequence},
-            seconds=(ended_at - began_at).total_seconds(),
-            ended_at=ended_at,
         )

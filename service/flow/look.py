@@ -15,7 +15,7 @@ from service.domain.polling import PollPlan
 from service.domain.request import Answer, BelongsTo, Facts, Key, NotOurs, Observation
 from service.errors import SettledError, TooManyCalls, Unauthorised, Unreadable
 from service.fetch import Answered, ConnectedAccount, Draw, Line, Purpose, SessionSource, fetch
-from service.providers import Exchange, LeavesAmountOpen, Provider
+from service.providers import Exchange, Provider, leaves_amount_open
 from service.settings import Endpoint
 from service.storage.accounts import pause_accounts
 from service.storage.database import Pool
@@ -142,7 +142,7 @@ async def look(claim: Claimed, *, known: Known, parts: SyncParts) -> Look:
 
 def _reading(provider: Provider, claim: Claimed, known: Known) -> Exchange[Answer]:
     kind, provider_id = claim.key.kind, claim.provider_id
-    if known.registered is not None and isinstance(provider, LeavesAmountOpen):
+    if known.registered is not None and leaves_amount_open(provider):
         return provider.read_registered(kind, provider_id, known.facts, known.registered)
     return provider.read(kind, provider_id, known.facts)
 

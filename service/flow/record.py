@@ -5,7 +5,7 @@ told can be missing from the record, and nothing recorded can be missing from th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from service.domain.history import chain
@@ -17,6 +17,7 @@ from service.settings import Endpoint
 from service.storage.history import TransitionRow
 from service.storage.identifiers import new_id
 from service.storage.notifications import NotificationRow
+from service.storage.orders import RolledUp
 from service.storage.unit_of_work import Work
 
 
@@ -44,32 +45,47 @@ class Moved:
     provider: str
 
 
-async def record_moves(
+@dataclass(frozen=True, slots=True)
+class News:
+    """Transitions with their messages, still to be written when their subjects are saved."""
+
+    transitions: list[TransitionRow] = field(default_factory=list)
+    messages: list[NotificationRow] = field(default_factory=list)
+
+
+async def save_moves(
     work: Work,
     moves: Sequence[Moved],
     quiet: Sequence[PaymentRequest],
     *,
     endpoints: Sequence[Endpoint],
     at: datetime,
-) -> list[PaymentRequest]:
-    """Save requests that moved and quiet ones, and append the transitions with their messages.
+) -> tuple[list[PaymentRequest], News]:
+    """Save requests that moved and quiet ones.
 
-    Return those that moved, as they now stand. They are saved first: the database takes a
-    transition only from a request that stands where the transition brought it.
+    Return those that moved, as they now stand, and what is to be written of them.
     """
-    rows: list[TransitionRow] = []
-    messages: list[NotificationRow] = []
+    news = News()
     after: list[PaymentRequest] = []
     for moved in moves:
         row = _transition_row(moved, at)
         request = replace(moved.transition.after, chain=row.hash)
-        rows.append(row)
         after.append(request)
-        messages.append(_request_message(moved, request, endpoints, at))
+        news.transitions.append(row)
+        news.messages.append(_request_message(moved, request, endpoints, at))
     await work.requests.save([*after, *quiet])
-    await work.history.append_transitions(rows)
-    await work.outbox.add(messages)
-    return after
+    return after, news
+
+
+async def write_news(work: Work, news: News, *, orders: Sequence[RolledUp] = ()) -> None:
+    """Save orders, then append transitions with their messages; all in one round trip.
+
+    The database takes a transition only from a subject that stands where it was brought to.
+    """
+    async with work.connection.pipeline():
+        await work.orders.save(orders)
+        await work.history.append_transitions(news.transitions)
+        await work.outbox.add(news.messages)
 
 
 def _transition_row(moved: Moved, at: datetime) -> TransitionRow:

@@ -14,7 +14,7 @@ from service.domain.request import LinkedBy, Observation
 from service.fetch import ConnectedAccount
 from service.flow.compare import Judged
 from service.flow.look import Look
-from service.providers import StripsReferences
+from service.providers import strips_references
 from service.storage.orders import Named
 from service.storage.unit_of_work import Work
 
@@ -29,7 +29,7 @@ def stripping(accounts: Accounts) -> frozenset[str]:
     return frozenset(
         name
         for name, account in accounts.items()
-        if isinstance(account.provider, StripsReferences) and account.provider.strips_references
+        if strips_references(account.provider) and account.provider.strips_references
     )
 
 

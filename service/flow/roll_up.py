@@ -13,7 +13,7 @@ from service.domain.history import chain
 from service.domain.notification import amounts, notification_of_order, time_text
 from service.domain.order import OrderState, roll_up
 from service.domain.request import ObservedBy
-from service.flow.record import endpoints_for, turns_for
+from service.flow.record import News, endpoints_for, turns_for, write_news
 from service.settings import Endpoint
 from service.storage.history import TransitionRow
 from service.storage.identifiers import new_id
@@ -30,8 +30,11 @@ async def roll_up_orders(
     at: datetime,
     before: Mapping[str, OrderRow] | None = None,
     traceparents: Mapping[str, str] | None = None,
+    news: News | None = None,
 ) -> int:
     """Add up orders again from their requests; return how many changed.
+
+    news is what is to be written of the requests that moved, before what becomes of their orders.
 
     triggered maps each order's id to what made us look at it. before holds those of them of which
     another amount is expected since, as they stood: that is told, whatever they add up to.
@@ -40,12 +43,13 @@ async def roll_up_orders(
     Locks the orders first and reads their requests in a later statement, so that two requests
     of one order which are paid at the same instant see each other.
     """
+    news = news or News()
     if not triggered:
+        await write_news(work, news)
         return 0
     orders = await work.orders.lock(triggered)
     members = await work.orders.members(triggered)
-    rows: list[TransitionRow] = []
-    messages: list[NotificationRow] = []
+    changed = 0
     saved: list[RolledUp] = []
     for order in orders:
         of_order = members.get(order.id, [])
@@ -53,17 +57,16 @@ async def roll_up_orders(
         was = (before or {}).get(order.id, order)
         if _facts_of(was) != _facts_after(order, state):
             row = _transition_row(was, order, state, triggered[order.id], at)
-            rows.append(row)
             message = _message(order, state, of_order, row.sequence, endpoints, at)
             trace = (traceparents or {}).get(order.id, message.traceparent)
-            messages.append(replace(message, traceparent=trace))
+            news.transitions.append(row)
+            news.messages.append(replace(message, traceparent=trace))
+            changed += 1
             saved.append(RolledUp(order.id, state, row.sequence, row.hash))
         elif _is_remembered_otherwise(order, state):
             saved.append(RolledUp(order.id, state, order.sequence, order.chain))
-    await work.orders.save(saved)
-    await work.history.append_transitions(rows)
-    await work.outbox.add(messages)
-    return len(rows)
+    await write_news(work, news, orders=saved)
+    return changed
 
 
 def _added_up(order: OrderRow, members: Sequence[Member]) -> OrderState:

@@ -13,7 +13,7 @@ from service.domain.request import BelongsTo, Kind, NotOurs, ObservedBy
 from service.errors import NotFoundThere, Unreadable
 from service.flow.look import Look, SyncParts
 from service.storage.links import Links
-from service.storage.unit_of_work import unit_of_work
+from service.storage.unit_of_work import connected, unit_of_work
 
 log = structlog.get_logger()
 
@@ -28,6 +28,10 @@ async def suspect_links(looks: Sequence[Look], parts: SyncParts) -> None:
         if _may_be_an_attempt(look, parts):
             answered[look.claimed.account] |= _is_answered(look)
     for account, again in sorted(answered.items()):
+        # Most accounts have none, and are asked with every batch.
+        async with connected(parts.pool) as connection:
+            if not await Links(connection).is_any_open(account):
+                continue
         async with unit_of_work(parts.pool) as work:
             links = await Links(work.connection).suspect(account, again=again)
         if links:

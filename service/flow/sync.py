@@ -14,7 +14,7 @@ from service.fetch import ConnectedAccount
 from service.flow.channel import watch_after
 from service.flow.judge import judge
 from service.flow.look import Known, Look, SyncParts, first_ended, look
-from service.providers import LeavesAmountOpen
+from service.providers import leaves_amount_open
 from service.storage.due import Claimed
 from service.storage.unit_of_work import Work, unit_of_work
 
@@ -111,7 +111,8 @@ async def starts_of(claims: Sequence[Claimed], work: Work, parts: SyncParts) -> 
         return []
     keys = [claim.key for claim in claims]
     owners = await work.requests.owners(keys)
-    requests = await work.requests.find(keys)
+    # Whatever was read well is known from then on, and nothing is known of the rest.
+    requests = await work.requests.find(claim.key for claim in claims if claim.known)
     registered = await work.requests.registered_amounts(
         key for key in keys if _leaves_amount_open(parts.accounts.get(key.account))
     )
@@ -131,7 +132,7 @@ async def starts_of(claims: Sequence[Claimed], work: Work, parts: SyncParts) -> 
 
 
 def _leaves_amount_open(account: ConnectedAccount | None) -> bool:
-    return account is not None and isinstance(account.provider, LeavesAmountOpen)
+    return account is not None and leaves_amount_open(account.provider)
 
 
 async def _record(looks: list[Look], parts: SyncParts) -> None:

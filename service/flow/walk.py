@@ -17,7 +17,7 @@ from service.errors import Rejected, SettledError, Unauthorised
 from service.fetch import ConnectedAccount
 from service.flow.look import SyncParts
 from service.flow.pages import read_page, tell_endless, wait_after
-from service.providers import LagsBehind, Page, ShowsStatuses
+from service.providers import Page, ShowsStatuses, lags_behind
 from service.storage.unit_of_work import unit_of_work
 from service.storage.walks import PutOff, Waiting, Walk, Walks
 
@@ -99,7 +99,7 @@ def _put_off(
     jitter = random()  # noqa: S311 - spreads work, guards nothing
     turn = next_turn(every, stretch=walk.stretch, place=Place.BEHIND_LIST, jitter=jitter)
     provider = account.provider
-    looks = provider.looks_after_end if isinstance(provider, LagsBehind) else ()
+    looks = provider.looks_after_end if lags_behind(provider) else ()
     to_end = seconds_to_end(waiting.ends_at, at=at, looks_after_end=looks)
     wait_seconds = min(turn.wait_seconds, to_end if to_end is not None else turn.wait_seconds)
     return PutOff(request.key, wait_seconds, turn.every_seconds, turn.paced_seconds)

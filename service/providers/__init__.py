@@ -8,7 +8,7 @@ small protocols, and an adapter has those that its provider has.
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Final, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 import httpx
 
@@ -229,3 +229,42 @@ class ChecksAccount(Protocol):
         What the login itself runs into (Unauthorised, Unavailable) is raised.
         """
         ...
+
+
+# What protocols answered, by class and protocol.
+_ANSWERS: Final[dict[tuple[type, type], bool]] = {}
+
+
+def needs_session(provider: Provider) -> TypeGuard[NeedsSession]:
+    return _has(provider, NeedsSession)
+
+
+def reads_status(provider: Provider) -> TypeGuard[ReadsStatus]:
+    return _has(provider, ReadsStatus)
+
+
+def tells_limits(provider: Provider) -> TypeGuard[TellsLimits]:
+    return _has(provider, TellsLimits)
+
+
+def leaves_amount_open(provider: Provider) -> TypeGuard[LeavesAmountOpen]:
+    return _has(provider, LeavesAmountOpen)
+
+
+def strips_references(provider: Provider) -> TypeGuard[StripsReferences]:
+    return _has(provider, StripsReferences)
+
+
+def lags_behind(provider: Provider) -> TypeGuard[LagsBehind]:
+    return _has(provider, LagsBehind)
+
+
+def _has(provider: Provider, ability: type) -> bool:
+    """Ask a protocol once for each class, whose adapters all have the same abilities.
+
+    It looks at every one of its members, and each read asks several.
+    """
+    asked = (type(provider), ability)
+    if asked not in _ANSWERS:
+        _ANSWERS[asked] = isinstance(provider, ability)
+    return _ANSWERS[asked]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import time, timedelta
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, TypeVar
 
@@ -306,6 +307,7 @@ class Settings(Section):
     reconcile: Reconcile = field(default_factory=Reconcile)
 
 
+@lru_cache(maxsize=1024)
 def _fits(word: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(word, pattern) for pattern in patterns)
 

@@ -14,6 +14,18 @@ class Links:
     def __init__(self, connection: AsyncConnection[Any]) -> None:
         self._connection = connection
 
+    async def is_any_open(self, account: str) -> bool:
+        """Return whether an account has a link that may still be paid."""
+        cursor = await self._connection.execute(
+            """
+            select exists (select from requests
+                            where account = %s and kind = 'payment_link' and not final)
+            """,
+            [account],
+        )
+        row = await cursor.fetchone()
+        return bool(row and row[0])
+
     async def suspect(self, account: str, *, again: bool) -> int:
         """Make an account's open links due; return how many were not due soon enough already.
 

@@ -97,14 +97,18 @@ class OrdersTable:
         ordered = sorted(set(references))
         if not ordered:
             return {}
-        await self._connection.execute(
+        cursor = await self._connection.execute(
             """
             insert into orders (id, reference)
             select * from unnest(%b::text[], %b::text[]) as o (id, reference) order by reference
             on conflict (reference) do nothing
+            returning reference, id
             """,
             [[new_id("ord") for _ in ordered], ordered],
         )
+        made = dict(await cursor.fetchall())
+        if len(made) == len(ordered):
+            return made
         cursor = await self._connection.execute(
             "select reference, id from orders where reference = any(%b)", [ordered]
         )

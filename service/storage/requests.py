@@ -56,6 +56,8 @@ class RequestsTable:
     async def make(self, keys: Iterable[Key], *, registered: bool = False) -> None:
         """Make rows for keys that have none."""
         ordered = sorted(set(keys))
+        if not ordered:
+            return
         await self._connection.execute(
             """
             insert into requests (id, account, kind, provider_id, registered)
@@ -111,6 +113,8 @@ class RequestsTable:
 
     async def _select(self, keys: Iterable[Key], locking: str) -> dict[Key, PaymentRequest]:
         ordered = sorted(set(keys))
+        if not ordered:
+            return {}
         async with self._connection.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(
                 f"""

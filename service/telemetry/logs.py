@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -134,6 +135,7 @@ def _clean(key: str, value: object) -> object:
             return _clean_text(str(value))
 
 
+@lru_cache(maxsize=1024)
 def is_refused(key: str) -> bool:
     """Return whether a field of this name may hold what no line shows."""
     return any(

@@ -5,7 +5,7 @@ import sys
 import click
 
 from service.errors import SettledError
-from tests.bench import deliver, end_to_end, isolation, providers, receive, sync
+from tests.bench import calls, deliver, end_to_end, isolation, providers, receive, sync
 from tests.bench.processes import NotReady
 from tests.bench.report import FULL, QUICK, CountsDiffer, say_machine
 from tests.bench.site import prepared
@@ -16,6 +16,7 @@ NAMES = (
     *end_to_end.LATENCY,
     *sync.NAMES,
     *deliver.NAMES,
+    *calls.NAMES,
     *providers.NAMES,
     *isolation.NAMES,
 )
@@ -39,6 +40,8 @@ def main(quick: bool, only: tuple[str, ...]) -> None:
                 sync.measure(site, scale)
             if not {*deliver.NAMES}.isdisjoint(wanted):
                 deliver.measure(site, scale)
+            if not {*calls.NAMES}.isdisjoint(wanted):
+                calls.measure(site, scale)
             if not {*providers.NAMES}.isdisjoint(wanted):
                 providers.measure(site, scale, wanted)
             if not {*isolation.NAMES}.isdisjoint(wanted):

@@ -66,6 +66,16 @@ async def test_a_call_about_an_attempt_that_does_not_name_its_link_leads_to_the_
     assert (await newest(world))[order_id(901)]["observed_by"] == "sweep"
 
 
+async def test_while_no_link_is_open_an_unknown_order_takes_no_turn(world: World) -> None:
+    world.provider.shows(order(1, reference="INV-1"), order(2, reference="INV-2"))
+    await world.read(1)
+    await has_links(world, 901)
+
+    await world.read(2)
+
+    assert reads_of(world, 901) == 1, "the first order left the turn to the second"
+
+
 @pytest.mark.parametrize("answer", [404, 500, {"id": order_id(1), "status": 7}])
 async def test_an_order_that_cannot_be_read_may_be_an_attempt_too(
     world: World, answer: Any

@@ -10,7 +10,7 @@ from service.domain.event import Call, Event
 from service.flow import sync
 from service.flow.judge import judge
 from service.flow.look import Look, SyncParts
-from service.storage import due
+from service.storage import due_statements
 from service.storage.due import Claimed, DueTable
 from service.storage.event_writer import EventWriter
 from service.storage.notifications import NotificationRow, Outbox
@@ -49,8 +49,8 @@ def _close_all_generations(patch: pytest.MonkeyPatch) -> None:
 
 
 def _edit_rest(patch: pytest.MonkeyPatch, text: str, otherwise: str) -> None:
-    assert text in due._REST, "the statement reads otherwise now: plant the defect anew"
-    patch.setattr(due, "_REST", due._REST.replace(text, otherwise))
+    assert text in due_statements.REST, "the statement reads otherwise now: plant the defect anew"
+    patch.setattr(due_statements, "REST", due_statements.REST.replace(text, otherwise))
 
 
 def _tell_in_another_transaction(patch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,9 @@
 """Migrations, and the servers that we refuse to work with."""
 
+import select
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import psycopg
 import pytest
@@ -149,3 +150,44 @@ def test_a_server_that_is_away_is_unavailable() -> None:
         upgrade(nowhere)
     with pytest.raises(Unavailable):
         pending(nowhere)
+
+
+@pytest.fixture
+async def lone(database_url: str) -> AsyncIterator[Pool]:
+    """A pool of one connection, so that it is known which one is handed out."""
+    opened = pool_of(database_url, application="tests", connections_max=1)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+async def test_a_connection_that_the_server_ended_is_never_handed_out(
+    lone: Pool, pool: Pool
+) -> None:
+    before, line = await backend(lone)
+    async with pool.connection() as other:
+        await other.execute("select pg_terminate_backend(%s)", [before])
+    assert line.poll(5000), "the server says that it ended the session"
+
+    after, _ = await backend(lone)
+
+    assert after != before
+
+
+async def test_a_quiet_connection_is_handed_out_without_a_question(lone: Pool, pool: Pool) -> None:
+    async with lone.connection() as connection:
+        await connection.execute("select 'the last one'")
+
+    lent, _ = await backend(lone)
+
+    async with pool.connection() as other:
+        cursor = await other.execute("select query from pg_stat_activity where pid = %s", [lent])
+        assert await cursor.fetchone() == ("select 'the last one'",)
+
+
+async def backend(pool: Pool) -> tuple[int, select.poll]:
+    """Return the server's process behind the connection that is handed out, and its line."""
+    line = select.poll()
+    async with pool.connection() as connection:
+        line.register(connection.fileno(), select.POLLIN)
+        return connection.info.backend_pid, line

@@ -6,17 +6,21 @@ The first is paid and told to the ERP, the second still open and watched.
 from datetime import UTC, datetime
 
 from service.domain.event import Call, Event
+from service.domain.lane import Allowance, after_claim
 from service.domain.request import Kind
 from service.runtime import utc_now
 from service.storage.database import Pool, pool_of
 from service.storage.deliveries import ClaimedDelivery, Closing, Deliveries
 from service.storage.event_writer import EventWriter
-from service.storage.unit_of_work import unit_of_work
+from service.storage.unit_of_work import Work, unit_of_work
 from tests.bench.load import body_of
 from tests.flow.world import ACCOUNT, World, order, order_id, world_on
 
 ENDPOINT = "erp"
 EVENTS_PER_REQUEST = 3
+
+LEASE_SECONDS = 15.0
+RATE = 1e6  # out of the way
 
 # What the first shows, and after it the second; each with a word that stands in no other field.
 RECORDED = ("order_completed", "order_new")
@@ -52,11 +56,22 @@ async def _play(number: int, recorded: str, world: World, writer: EventWriter) -
 async def _deliver(pool: Pool) -> None:
     while True:
         async with unit_of_work(pool) as work:
-            deliveries = Deliveries(work.connection)
-            claims = await deliveries.claim(ENDPOINT, 100, lease_seconds=15.0)
-            await deliveries.close([delivered(claim) for claim in claims])
+            claims = await claim(work, 100)
+            await Deliveries(work.connection).close([delivered(each) for each in claims])
         if not claims:
             return
+
+
+async def claim(work: Work, limit: int) -> list[ClaimedDelivery]:
+    """Claim deliveries as a worker does whose lane is never too fast."""
+    deliveries = Deliveries(work.connection)
+    for seen in await deliveries.lanes_with_work():
+        if seen.name == ENDPOINT:
+            after = after_claim(
+                seen.lane, Allowance(limit), now=seen.at, rate=RATE, timeout_seconds=LEASE_SECONDS
+            )
+            return await deliveries.claim(seen, after, limit, lease_seconds=LEASE_SECONDS)
+    return []
 
 
 def delivered(claim: ClaimedDelivery) -> Closing:

@@ -20,7 +20,7 @@ from service.storage.event_rows import STORE, rows_of
 from service.storage.event_writer import SESSION
 from service.storage.unit_of_work import unit_of_work
 from tests.bench import load
-from tests.bench.grow.mould import ENDPOINT, delivered
+from tests.bench.grow.mould import claim, delivered
 from tests.bench.grow.pages import PAGES, find_anchors, search_oldest
 from tests.bench.processes import cpu_seconds
 from tests.flow.world import ACCOUNT, Answer, Provider, World, order, world_on
@@ -132,10 +132,10 @@ class Side:
         while True:
             began = perf_counter()
             async with unit_of_work(self.pool) as work:
-                claims = await Deliveries(work.connection).claim(ENDPOINT, BATCH, lease_seconds=15)
+                claims = await claim(work, BATCH)
             if not claims:
                 return told, seconds
-            closings = [delivered(claim) for claim in claims]
+            closings = [delivered(each) for each in claims]
             async with unit_of_work(self.pool) as work:
                 await Deliveries(work.connection).close(closings)
             seconds += perf_counter() - began
