@@ -197,7 +197,7 @@ def discovery_limit(limit: Rate) -> Rate:
 
 
 def _calls_a_second(limit: Rate) -> float:
-    return limit.count / limit.seconds
+    return limit.per_second
 
 
 def _wait(purse: _Purse, limit: Rate, now: float) -> float:

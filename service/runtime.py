@@ -22,7 +22,7 @@ from service.domain.status import Status
 from service.erp import Outlet, outlets_of
 from service.errors import Misconfigured
 from service.fetch import ConnectedAccount, Fetched, Line, fetch
-from service.flow.deliver import DeliverParts
+from service.flow.attempt import DeliverParts
 from service.flow.look import SyncParts
 from service.nudge import DELIVER, SYNC, Bell, Waker
 from service.providers import AccountContext, Exchange, Session

@@ -24,7 +24,8 @@ import click
 from psycopg.rows import scalar_row
 
 from service import embedded
-from service.flow.deliver import DeliverParts, deliver_due
+from service.flow.attempt import DeliverParts
+from service.flow.deliver import deliver_due
 from service.settings import Rate
 from service.storage.database import Pool, pool_of, upgrade
 from service.telemetry import logs

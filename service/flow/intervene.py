@@ -18,7 +18,7 @@ from service.domain.notification import notification_of_test, time_text
 from service.domain.request import Key, Kind, ObservedBy
 from service.errors import Conflict, Malformed, NotFound
 from service.fetch import ConnectedAccount
-from service.flow.deliver import DeliverParts, try_once
+from service.flow.attempt import DeliverParts, try_once
 from service.flow.window import moment_in
 from service.settings import Endpoint, Expected
 from service.storage.database import Pool

@@ -77,7 +77,7 @@ def _shared(plans: Mapping[str, Plan], parts: SyncParts) -> dict[str, Kept]:
     for name, plan in plans.items():
         account = parts.accounts[name]
         share = limit_for("poll", account.limit)
-        possible = share.count / share.seconds
+        possible = share.per_second
         stretch = stretch_for(planned[account.budget], possible=possible)
         kept[name] = Kept(plan, planned[account.budget], possible, stretch)
     return kept

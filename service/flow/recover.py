@@ -199,7 +199,7 @@ async def _queue(work: Work, run: Run, wanted: Sequence[str]) -> list[str]:
 
 
 def _ahead(endpoint: Endpoint) -> int:
-    rate = endpoint.rate.count / endpoint.rate.seconds
+    rate = endpoint.rate.per_second
     return min(max(1, math.ceil(rate * AHEAD_SECONDS)), AHEAD_MAX)
 
 

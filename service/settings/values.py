@@ -111,6 +111,10 @@ class Rate:
     count: int
     seconds: float
 
+    @property
+    def per_second(self) -> float:
+        return self.count / self.seconds
+
 
 def parse_duration(text: str, *, calendar: bool = False, zero: bool = False) -> timedelta:
     """Return the length of time that text names: ISO 8601 ("PT15M") or short ("15m", "500ms").

@@ -16,7 +16,8 @@ from statistics import median, quantiles
 
 import uvloop
 
-from service.flow.deliver import DeliverParts, deliver_due
+from service.flow.attempt import DeliverParts
+from service.flow.deliver import deliver_due
 from service.settings import Endpoint, Rate, Secret
 from service.storage.database import Pool, pool_of
 from service.telemetry import logs

@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from service.cli.acting import who
-from service.flow.deliver import DeliverParts, deliver_due
+from service.flow.attempt import DeliverParts
+from service.flow.deliver import deliver_due
 from service.flow.recover import feed
 from service.storage.database import Pool
 from service.storage.identifiers import new_id

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.flow.deliver import DeliverParts
+from service.flow.attempt import DeliverParts
 from service.storage.database import Pool
 from tests.emptied import emptied as emptied
 from tests.emptied import shared_url as shared_url

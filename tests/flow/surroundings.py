@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from service.domain.notification import serialised
-from service.flow.deliver import DeliverParts
+from service.flow.attempt import DeliverParts
 from service.settings import Endpoint, Rate, Secret
 from service.storage.database import Pool
 from service.storage.deliveries import Deliveries

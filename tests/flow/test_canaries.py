@@ -21,7 +21,8 @@ from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
 from service.domain.evidence import write_pack
-from service.flow.deliver import DeliverParts, deliver_due
+from service.flow.attempt import DeliverParts
+from service.flow.deliver import deliver_due
 from service.runtime import endpoint_certificates
 from service.settings import Endpoint, Secret, parse
 from service.storage.database import Pool

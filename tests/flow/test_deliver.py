@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 
 from service.domain.lane import Allowance, after_claim
 from service.embedded import Urls
-from service.flow.deliver import DeliverParts, deliver_due
+from service.flow.attempt import DeliverParts
+from service.flow.deliver import deliver_due
 from service.settings import Rate
 from service.storage.database import Pool
 from service.storage.deliveries import Deliveries

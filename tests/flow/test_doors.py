@@ -18,7 +18,8 @@ from standardwebhooks import Webhook
 from service.domain.signature import verify
 from service.ed25519 import check_of, public_key_of
 from service.errors import Misconfigured
-from service.flow.deliver import DeliverParts, deliver_due
+from service.flow.attempt import DeliverParts
+from service.flow.deliver import deliver_due
 from service.runtime import endpoint_certificates
 from service.settings import Secret, parse
 from service.storage.database import Pool

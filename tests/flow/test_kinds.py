@@ -16,7 +16,8 @@ from redis.asyncio import Redis
 from service.domain.retry import next_turn
 from service.embedded import Urls
 from service.erp import Notification, Outcome, Outlet, outlets_of
-from service.flow.deliver import DeliverParts, deliver_due
+from service.flow.attempt import DeliverParts
+from service.flow.deliver import deliver_due
 from service.settings import Endpoint, Rate, Secret, Settings
 from service.storage.database import Pool
 from service.storage.views.endpoints import list_endpoints

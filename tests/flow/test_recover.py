@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from service.errors import Malformed, NotFound
-from service.flow.deliver import DeliverParts, deliver_due
+from service.flow.attempt import DeliverParts
+from service.flow.deliver import deliver_due
 from service.flow.intervene import pause
 from service.flow.recover import begin, feed, plan, stop
 from service.settings import Rate

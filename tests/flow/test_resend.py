@@ -9,7 +9,8 @@ from psycopg.rows import dict_row
 from standardwebhooks import Webhook
 
 from service.errors import Malformed, NotFound
-from service.flow.deliver import DeliverParts, deliver_due
+from service.flow.attempt import DeliverParts
+from service.flow.deliver import deliver_due
 from service.flow.intervene import pause, resend, resume, try_endpoint
 from service.storage.database import Pool
 from service.storage.deliveries import Deliveries

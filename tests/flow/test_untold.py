@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from service.domain.lane import LaneState
-from service.flow.deliver import DeliverParts, deliver_due
+from service.flow.attempt import DeliverParts
+from service.flow.deliver import deliver_due
 from service.storage.database import Pool
 from service.storage.unit_of_work import unit_of_work
 from service.storage.untold import supersede

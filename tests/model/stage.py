@@ -11,7 +11,7 @@ from typing import Any
 from service.domain.money import Money
 from service.domain.request import Key
 from service.embedded import Urls
-from service.flow.deliver import DeliverParts
+from service.flow.attempt import DeliverParts
 from service.flow.look import SyncParts
 from service.flow.register import register_order
 from service.runtime import connect_accounts, plan_of

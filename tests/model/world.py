@@ -11,7 +11,8 @@ from typing import Any
 from service.domain.event import Call as WebhookCall
 from service.domain.event import Event
 from service.errors import Unavailable
-from service.flow.deliver import DeliverParts, deliver_due
+from service.flow.attempt import DeliverParts
+from service.flow.deliver import deliver_due
 from service.flow.intervene import sync_now
 from service.flow.look import SyncParts
 from service.flow.receive import receive
