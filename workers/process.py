@@ -5,6 +5,7 @@ for an answer from the ERP would keep the process from hearing that a payment ca
 """
 
 import asyncio
+import gc
 import os
 import threading
 
@@ -68,6 +69,9 @@ class WorkerProcess:
             self._runtime = runtime
             self._loop = asyncio.get_running_loop()
             self._drains = Drains(runtime)
+            # What is there now stays: collecting garbage need not walk through it under load.
+            gc.collect()
+            gc.freeze()
             self._opened.set()
             await self._drains.run()
 
