@@ -1,6 +1,5 @@
 """`settled deliveries`: what went to the ERP, and how; look at them, or send one again."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,15 +9,12 @@ from service.cli.acting import load_to_act, reason_option, rung, say_dry, who
 from service.cli.completion import complete_endpoints
 from service.cli.configuration import config_option, load_settings
 from service.cli.database import with_pool
-from service.cli.output import Json, as_text, show_fields, show_object, show_objects, show_table
-from service.cli.reconcile import moment_in
+from service.cli.listing import limit_option, lines_option, show_page, since_in
+from service.cli.output import Json, as_text, show_fields, show_object, show_table
 from service.errors import NotFound
 
 if TYPE_CHECKING:
     from service.storage.database import Pool
-
-LIMIT_DEFAULT = 50
-LIMIT_MAX = 500
 
 STATES = ("waiting", "delivered", "dead", "superseded")
 
@@ -44,10 +40,8 @@ def deliveries() -> None:
 @click.option("--reference", help="Only about this order.")
 @click.option("--request", "request_id", metavar="ID", help="Only about this request.")
 @click.option("--since", help="Made since then: so long ago, or an RFC 3339 time.")
-@click.option(
-    "--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT_DEFAULT, show_default=True
-)
-@click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object per line.")
+@limit_option
+@lines_option
 def list_all(
     config: Path | None,
     endpoint: str | None,
@@ -71,18 +65,13 @@ def list_all(
         type=kind,
         reference=reference,
         request_id=request_id,
-        since=moment_in(since, option="--since", now=datetime.now(UTC))[0] if since else None,
+        since=since_in(since),
     )
     configuration = load_settings(config)
     page = with_pool(
         configuration, lambda pool: list_deliveries(pool, chosen, after=None, limit=limit)
     )
-    if as_json:
-        show_objects(page.items)
-    else:
-        show_table(COLUMNS, [row_of(delivery) for delivery in page.items])
-    if page.after is not None:
-        click.echo(f"there are more than {limit}; --limit shows up to {LIMIT_MAX}", err=True)
+    show_page(page, COLUMNS, limit=limit, as_json=as_json, row_of=row_of)
 
 
 @deliveries.command()

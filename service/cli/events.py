@@ -1,6 +1,5 @@
 """`settled events`: what providers called us about; look at them, or process one again."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,16 +10,13 @@ from service.cli.completion import complete_accounts
 from service.cli.configuration import config_option, load_settings
 from service.cli.database import with_pool
 from service.cli.exits import ProblemFound
-from service.cli.output import Json, as_text, show_fields, show_object, show_objects, show_table
-from service.cli.reconcile import moment_in
+from service.cli.listing import limit_option, lines_option, show_page, since_in
+from service.cli.output import Json, show_fields, show_object
 from service.domain.event import EventVerdict
 from service.errors import Conflict, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from service.storage.database import Pool
-
-LIMIT_DEFAULT = 50
-LIMIT_MAX = 500
 
 WAIT_SECONDS = 15
 WAIT_SECONDS_MAX = 300
@@ -44,10 +40,8 @@ def events() -> None:
 @click.option("--verdict", type=click.Choice([str(verdict) for verdict in EventVerdict]))
 @click.option("--provider-id", help="Only about this identifier at the provider.")
 @click.option("--since", help="Received since then: so long ago, or an RFC 3339 time.")
-@click.option(
-    "--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT_DEFAULT, show_default=True
-)
-@click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object per line.")
+@limit_option
+@lines_option
 def list_all(
     config: Path | None,
     account: str | None,
@@ -67,16 +61,11 @@ def list_all(
         account=account,
         verdict=verdict,
         provider_id=provider_id,
-        since=moment_in(since, option="--since", now=datetime.now(UTC))[0] if since else None,
+        since=since_in(since),
     )
     configuration = load_settings(config)
     page = with_pool(configuration, lambda pool: list_events(pool, chosen, after=None, limit=limit))
-    if as_json:
-        show_objects(page.items)
-    else:
-        show_table(COLUMNS, [[as_text(event[name]) for name in COLUMNS] for event in page.items])
-    if page.after is not None:
-        click.echo(f"there are more than {limit}; --limit shows up to {LIMIT_MAX}", err=True)
+    show_page(page, COLUMNS, limit=limit, as_json=as_json)
 
 
 @events.command()

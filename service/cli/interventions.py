@@ -1,6 +1,5 @@
 """`settled interventions`: who did what, when and why."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -8,11 +7,7 @@ import click
 from service.cli.completion import complete_endpoints
 from service.cli.configuration import config_option, load_settings
 from service.cli.database import with_pool
-from service.cli.output import as_text, show_objects, show_table
-from service.cli.reconcile import moment_in
-
-LIMIT_DEFAULT = 50
-LIMIT_MAX = 500
+from service.cli.listing import limit_option, lines_option, show_page, since_in
 
 COLUMNS = ("at", "did", "who", "reason", "endpoint", "about")
 
@@ -29,10 +24,8 @@ def interventions() -> None:
 @config_option
 @click.option("--endpoint", help="Only at this endpoint.", shell_complete=complete_endpoints)
 @click.option("--since", help="Done since then: so long ago, or an RFC 3339 time.")
-@click.option(
-    "--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT_DEFAULT, show_default=True
-)
-@click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object per line.")
+@limit_option
+@lines_option
 def list_all(
     config: Path | None, endpoint: str | None, since: str | None, limit: int, as_json: bool
 ) -> None:
@@ -42,15 +35,10 @@ def list_all(
     """
     from service.storage.views.interventions import InterventionFilter, list_interventions
 
-    began = moment_in(since, option="--since", now=datetime.now(UTC))[0] if since else None
+    began = since_in(since)
     chosen = InterventionFilter(endpoint=endpoint, since=began)
     configuration = load_settings(config)
     page = with_pool(
         configuration, lambda pool: list_interventions(pool, chosen, after=None, limit=limit)
     )
-    if as_json:
-        show_objects(page.items)
-    else:
-        show_table(COLUMNS, [[as_text(act[name]) for name in COLUMNS] for act in page.items])
-    if page.after is not None:
-        click.echo(f"there are more than {limit}; --limit shows up to {LIMIT_MAX}", err=True)
+    show_page(page, COLUMNS, limit=limit, as_json=as_json)

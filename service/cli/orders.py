@@ -7,12 +7,10 @@ import click
 from service.cli.configuration import config_option, load_settings
 from service.cli.database import with_pool
 from service.cli.decisions import show_decisions
-from service.cli.output import Json, as_text, show_fields, show_object, show_objects, show_table
+from service.cli.listing import limit_option, lines_option, show_page
+from service.cli.output import Json, as_text, show_fields, show_object, show_table
 from service.domain.order import OrderStatus
 from service.errors import NotFound
-
-LIMIT_DEFAULT = 50
-LIMIT_MAX = 500
 
 COLUMNS = ("reference", "status", "amount", "received", "attention", "updated_at")
 REQUEST_COLUMNS = ("id", "account", "provider_id", "status", "received", "refunded", "final")
@@ -31,10 +29,8 @@ def orders() -> None:
 @click.option("--status", type=click.Choice([str(status) for status in OrderStatus]))
 @click.option("--search", metavar="TEXT", help="Any part of a reference.")
 @click.option("--attention", is_flag=True, help="Only those that ask for a person.")
-@click.option(
-    "--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT_DEFAULT, show_default=True
-)
-@click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object per line.")
+@limit_option
+@lines_option
 def list_all(
     config: Path | None,
     status: str | None,
@@ -52,12 +48,7 @@ def list_all(
     configuration = load_settings(config)
     chosen = OrderFilter(status=status, q=search, attention=attention or None)
     page = with_pool(configuration, lambda pool: search_orders(pool, chosen, limit=limit))
-    if as_json:
-        show_objects(page.items)
-    else:
-        show_table(COLUMNS, [[as_text(order[name]) for name in COLUMNS] for order in page.items])
-    if page.after is not None:
-        click.echo(f"there are more than {limit}; --limit shows up to {LIMIT_MAX}", err=True)
+    show_page(page, COLUMNS, limit=limit, as_json=as_json)
 
 
 @orders.command()

@@ -10,16 +10,14 @@ from service.cli.completion import complete_accounts
 from service.cli.configuration import config_option, load_settings
 from service.cli.database import with_pool
 from service.cli.decisions import show_decisions
-from service.cli.output import Json, as_text, show_fields, show_object, show_objects, show_table
+from service.cli.listing import limit_option, lines_option, show_page
+from service.cli.output import Json, show_fields, show_object
 from service.cli.verify import parse_time
 from service.domain.status import Status
 from service.errors import NotFound, Unavailable
 
 if TYPE_CHECKING:
     from service.storage.database import Pool
-
-LIMIT_DEFAULT = 50
-LIMIT_MAX = 500
 
 # How long `sync` waits for its read by default: as long as the API does.
 WAIT_SECONDS = 15
@@ -45,10 +43,8 @@ def requests() -> None:
     shell_complete=complete_accounts,
 )
 @click.option("--attention", is_flag=True, help="Only those that ask for a person.")
-@click.option(
-    "--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT_DEFAULT, show_default=True
-)
-@click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object per line.")
+@limit_option
+@lines_option
 def list_all(
     config: Path | None,
     status: str | None,
@@ -68,12 +64,7 @@ def list_all(
     page = with_pool(
         configuration, lambda pool: list_requests(pool, chosen, after=None, limit=limit)
     )
-    if as_json:
-        show_objects(page.items)
-    else:
-        show_table(COLUMNS, [[as_text(item[name]) for name in COLUMNS] for item in page.items])
-    if page.after is not None:
-        click.echo(f"there are more than {limit}; --limit shows up to {LIMIT_MAX}", err=True)
+    show_page(page, COLUMNS, limit=limit, as_json=as_json)
 
 
 @requests.command()
