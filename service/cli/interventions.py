@@ -9,7 +9,7 @@ from service.cli.configuration import config_option, load_settings
 from service.cli.database import with_pool
 from service.cli.listing import limit_option, lines_option, show_page, since_in
 
-COLUMNS = ("at", "did", "who", "reason", "endpoint", "about")
+COLUMNS = ("at", "did", "who", "reason", "endpoint", "subject_id", "about")
 
 
 @click.group()

@@ -68,8 +68,8 @@ async def test_the_first_page_leads_with_all_that_needs_attention(reader: Visito
     assert "ginger-nl is silent : no word" in needs
     assert "lane-on_hold is on hold" in needs
     assert "1 to erp" in needs
-    assert "1 requests late_money" in needs
-    assert "1 orders overpaid" in needs
+    assert "1 request late_money" in needs
+    assert "1 order overpaid" in needs
     assert "1 at ginger-nl unclaimed" in needs
     assert "3 missed" in needs
     assert "1, the oldest since 2 h ago" in behind
