@@ -31,8 +31,8 @@ from service.sessions import Sessions
 from service.settings import Account, Endpoint, Section, Settings, parse_rate
 from service.storage.accounts import ensure_accounts
 from service.storage.database import Pool, pool_of
-from service.storage.deliveries import Deliveries
 from service.storage.event_writer import EventWriter
+from service.storage.lanes import Lanes
 from service.storage.unit_of_work import unit_of_work
 from service.wire import Address, Wire
 
@@ -239,7 +239,7 @@ async def introduce(runtime: Runtime, *, end_pauses: bool = False) -> None:
             [(account.name, account.section.provider) for account in runtime.accounts.values()],
             end_pauses=end_pauses,
         )
-        await Deliveries(work.connection).ensure_endpoints(
+        await Lanes(work.connection).ensure(
             [(endpoint.name, endpoint.kind) for endpoint in runtime.endpoints.values()]
         )
 

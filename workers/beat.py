@@ -24,9 +24,9 @@ from service.flow.sweep import is_sweep_due
 from service.nudge import DELIVER, RECONCILE, SWEEP, SYNC
 from service.runtime import Runtime, introduce, open_runtime, utc_now
 from service.settings import Settings
-from service.storage.deliveries import Deliveries
 from service.storage.feed import place
 from service.storage.idempotency import forget_answers
+from service.storage.lanes import Lanes
 from service.storage.partitions import keep_partitions
 from service.storage.reconciles import Reconciles, forget_runs
 from service.storage.unit_of_work import connected, unit_of_work
@@ -124,9 +124,8 @@ class Beat:
         async with unit_of_work(self._runtime.pool) as work:
             if await work.due.is_anything_due():
                 tasks.append(SYNC)
-            deliveries = Deliveries(work.connection)
             # A sync has its own worker deliver: we ring for what nobody took within a tick.
-            if await deliveries.lanes_with_work(waited_seconds=TICK_SECONDS):
+            if await Lanes(work.connection).with_work(waited_seconds=TICK_SECONDS):
                 tasks.append(DELIVER)
             every: timedelta = self._runtime.settings.polling.sweep
             if await is_sweep_due(work.connection, self._runtime.accounts, every=every):

@@ -22,6 +22,7 @@ from service.errors import Unavailable
 from service.flow.attempt import Attempted, DeliverParts
 from service.settings import Endpoint
 from service.storage.deliveries import Closing, Deliveries
+from service.storage.lanes import Lanes
 from service.storage.unit_of_work import connected, unit_of_work
 from service.telemetry import metrics, traces
 
@@ -79,33 +80,33 @@ async def _write_news(
     by_endpoint: dict[str, list[Attempted]] = defaultdict(list)
     held: dict[str, Lane] = {}
     async with unit_of_work(parts.pool) as work:
-        deliveries = Deliveries(work.connection)
-        lanes = await deliveries.lock_lanes(attempted.claimed.endpoint for attempted in ended)
-        kept = await deliveries.close(list(closings.values()))
+        lanes = Lanes(work.connection)
+        before = await lanes.lock(attempted.claimed.endpoint for attempted in ended)
+        kept = await Deliveries(work.connection).close(list(closings.values()))
         for attempted in ended:
             if attempted.claimed.lease in kept:
                 by_endpoint[attempted.claimed.endpoint].append(attempted)
         for name, of_lane in by_endpoint.items():
-            lane = await _move_lane(deliveries, lanes[name], of_lane, parts.endpoints[name])
+            lane = await _move_lane(lanes, before[name], of_lane, parts.endpoints[name])
             if lane.is_unprobed:
-                await deliveries.put_oldest_first(name)
-            if needs_a_person(lanes[name], lane):
+                await lanes.put_oldest_first(name)
+            if needs_a_person(before[name], lane):
                 held[name] = lane
     return kept, held
 
 
 async def _move_lane(
-    deliveries: Deliveries, lane: Lane, ended: Sequence[Attempted], endpoint: Endpoint
+    lanes: Lanes, lane: Lane, ended: Sequence[Attempted], endpoint: Endpoint
 ) -> Lane:
     """Judge the endpoint by these attempts; return its lane as it now stands."""
-    now = await deliveries.clock()
+    now = await lanes.clock()
     for attempted in ended:
         lane = _lane_after(lane, attempted, now)
     if lane.state is LaneState.DRAINING:
-        waiting = await deliveries.waiting(endpoint.name)
+        waiting = await lanes.waiting(endpoint.name)
         lane = after_drain(lane, now=now, rate=endpoint.rate.per_second, waiting=waiting)
     succeeded = any(attempted.outcome.result == "delivered" for attempted in ended)
-    await deliveries.save_lane(endpoint.name, lane, succeeded=succeeded)
+    await lanes.save(endpoint.name, lane, succeeded=succeeded)
     return lane
 
 

@@ -17,7 +17,8 @@ from service.flow.attempt import Attempted, Claimed, DeliverParts, attempt
 from service.flow.close import close
 from service.settings import Endpoint
 from service.storage.batches import claim_batch
-from service.storage.deliveries import LEASE_MARGIN_SECONDS, Deliveries, LaneSeen
+from service.storage.deliveries import LEASE_MARGIN_SECONDS, Deliveries
+from service.storage.lanes import Lanes, LaneSeen
 from service.storage.unit_of_work import connected
 from service.storage.untold import supersede
 
@@ -83,7 +84,7 @@ async def _claim_lanes(parts: DeliverParts, flying: Flying, slots: int) -> float
     was faster.
     """
     async with connected(parts.pool) as connection:
-        lanes = await Deliveries(connection).lanes_with_work()
+        lanes = await Lanes(connection).with_work()
     share = max(1, slots // max(1, len(parts.endpoints)))
     look_again: list[float] = []
     for seen in lanes:
@@ -126,7 +127,7 @@ async def _claim_lane(
         deliveries = Deliveries(connection)
         if endpoint.compact and seen.lane.state is LaneState.DRAINING:
             async with connection.transaction():
-                await deliveries.lock_lanes([endpoint.name])
+                await Lanes(connection).lock([endpoint.name])
                 await supersede(connection, endpoint.name)
         if endpoint.kind == "file" and not sent.is_probe:
             async with connection.transaction():

@@ -22,9 +22,10 @@ from service.flow.attempt import DeliverParts, try_once
 from service.flow.window import moment_in
 from service.settings import Endpoint, Expected
 from service.storage.database import Pool
-from service.storage.deliveries import REMOVED, ClaimedDelivery, Deliveries
+from service.storage.deliveries import ClaimedDelivery, Deliveries
 from service.storage.identifiers import new_id, new_traceparent
 from service.storage.interventions import Did, Intervention, Interventions
+from service.storage.lanes import REMOVED, Lanes
 from service.storage.reconciles import Ask, Reconciles
 from service.storage.unit_of_work import connected, unit_of_work
 from service.storage.views.events import find_event
@@ -138,7 +139,7 @@ async def resend(
         endpoint = await deliveries.endpoint_of(delivery_id)
         if endpoint is None:
             raise NotFound(f"no delivery {delivery_id!r}")
-        await deliveries.lock_lanes([endpoint])
+        await Lanes(work.connection).lock([endpoint])
         subject_id = await deliveries.resend(delivery_id)
         await Interventions(work.connection).append(
             Intervention(
@@ -215,13 +216,13 @@ async def _move(
 ) -> None:
     """Write a lane as a person wants it. Raises NotFound where there is none to move."""
     async with unit_of_work(pool) as work:
-        deliveries = Deliveries(work.connection)
-        lane = (await deliveries.lock_lanes([endpoint])).get(endpoint)
+        lanes = Lanes(work.connection)
+        lane = (await lanes.lock([endpoint])).get(endpoint)
         if lane is None:
             raise NotFound(f"no endpoint {endpoint!r}: the service has not started with it")
         if lane.reason == REMOVED:
             raise NotFound(f"endpoint {endpoint!r} is not configured any more")
-        await deliveries.save_lane(endpoint, moved(lane, await deliveries.clock()))
+        await lanes.save(endpoint, moved(lane, await lanes.clock()))
         await Interventions(work.connection).append(
             Intervention(did, who, reason, endpoint=endpoint)
         )

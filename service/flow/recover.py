@@ -20,6 +20,7 @@ from service.settings import Endpoint
 from service.storage.database import Pool
 from service.storage.deliveries import Deliveries
 from service.storage.interventions import Did, Intervention, Interventions
+from service.storage.lanes import Lanes
 from service.storage.recoveries import Recoveries, Run, Window
 from service.storage.unit_of_work import Work, unit_of_work
 
@@ -103,7 +104,7 @@ async def begin(
     planned = await plan(pool, endpoint, window)
     async with unit_of_work(pool) as work:
         # One at a time: two who ask at once would otherwise send everything twice.
-        await Deliveries(work.connection).lock_lanes([endpoint.name])
+        await Lanes(work.connection).lock([endpoint.name])
         recoveries = Recoveries(work.connection)
         run = await recoveries.go_on(endpoint.name, window)
         if run is None:
@@ -142,7 +143,7 @@ async def _note(work: Work, did: Did, run: Run, *, who: str, reason: str | None)
 async def _feed(work: Work, recovery_id: str, endpoint: Endpoint) -> int:
     """Take one step with a run, under its lock and its lane's; return how many were queued."""
     recoveries = Recoveries(work.connection)
-    await Deliveries(work.connection).lock_lanes([endpoint.name])
+    await Lanes(work.connection).lock([endpoint.name])
     run = await recoveries.lock(recovery_id)
     if run is None:
         return 0

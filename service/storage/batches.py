@@ -6,7 +6,8 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
 from service.domain.lane import Lane
-from service.storage.deliveries import ClaimedDelivery, Deliveries, LaneSeen
+from service.storage.deliveries import ClaimedDelivery
+from service.storage.lanes import Lanes, LaneSeen
 from service.storage.untold import list_untold
 
 # Deliveries in one batch: closing them is one statement, which has 10 s.
@@ -24,8 +25,8 @@ async def claim_batch(
     claimed where the lane has moved since it was seen, with nothing of it under way. Needs a
     transaction.
     """
-    deliveries = Deliveries(connection)
-    if (await deliveries.lock_lanes([seen.name]))[seen.name] != seen.lane:
+    lanes = Lanes(connection)
+    if (await lanes.lock([seen.name]))[seen.name] != seen.lane:
         return []
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
@@ -69,6 +70,6 @@ async def claim_batch(
         rows = await cursor.fetchall()
     first_after = [row["id"] for row in rows if row.pop("has_untold")]
     if rows:
-        await deliveries.save_lane(seen.name, after)
+        await lanes.save(seen.name, after)
     lists = await list_untold(connection, first_after) if first_after else {}
     return [ClaimedDelivery(**row | lists.get(row["id"], {})) for row in rows]

@@ -18,7 +18,7 @@ from service.domain.notification import serialised
 from service.flow.attempt import DeliverParts
 from service.settings import Endpoint, Rate, Secret
 from service.storage.database import Pool
-from service.storage.deliveries import Deliveries
+from service.storage.lanes import Lanes
 from service.storage.recoveries import Recoveries
 from service.storage.unit_of_work import unit_of_work
 from service.wire import Wire
@@ -140,7 +140,7 @@ async def sending(pool: Pool, *endpoints: Endpoint) -> AsyncIterator[DeliverPart
     """Lend what a delivery touches, with rows for the endpoints."""
     wires = {private: Wire(check_addresses=not private) for private in (True, False)}
     async with unit_of_work(pool) as work:
-        await Deliveries(work.connection).ensure_endpoints([(e.name, e.kind) for e in endpoints])
+        await Lanes(work.connection).ensure([(e.name, e.kind) for e in endpoints])
     yield DeliverParts(
         pool=pool,
         endpoints={each.name: each for each in endpoints},

@@ -18,6 +18,7 @@ from service.flow.deliver import deliver_due
 from service.settings import Rate
 from service.storage.database import Pool
 from service.storage.deliveries import Deliveries
+from service.storage.lanes import Lanes
 from service.storage.unit_of_work import unit_of_work
 from tests.flow.surroundings import (
     SECRET,
@@ -102,7 +103,7 @@ async def answered_with(pool: Pool, erp: Erp, *statuses: int) -> list[tuple[Any,
 
 async def configured(pool: Pool, *names: str) -> None:
     async with unit_of_work(pool) as work:
-        await Deliveries(work.connection).ensure_endpoints([(name, "webhook") for name in names])
+        await Lanes(work.connection).ensure([(name, "webhook") for name in names])
 
 
 async def test_every_try_has_the_same_id_and_body_and_a_fresh_signature(
@@ -492,7 +493,7 @@ async def test_who_saw_a_lane_before_another_claimed_from_it_gets_nothing(
         await put(parts.pool, f"prq_{number}")
     async with unit_of_work(parts.pool) as work:
         deliveries = Deliveries(work.connection)
-        (seen,) = await deliveries.lanes_with_work()
+        (seen,) = await Lanes(work.connection).with_work()
         after = after_claim(seen.lane, Allowance(1), now=seen.at, rate=1000, timeout_seconds=9)
         first = await deliveries.claim(seen, after, 1, lease_seconds=9)
         second = await deliveries.claim(seen, after, 1, lease_seconds=9)
@@ -503,16 +504,16 @@ async def test_who_saw_a_lane_before_another_claimed_from_it_gets_nothing(
 async def test_what_has_just_come_due_is_left_to_whoever_wrote_it(parts: DeliverParts) -> None:
     await put(parts.pool, "prq_1", due_at=datetime.now(UTC))
     async with unit_of_work(parts.pool) as work:
-        deliveries = Deliveries(work.connection)
-        assert len(await deliveries.lanes_with_work()) == 1
-        assert await deliveries.lanes_with_work(waited_seconds=3600) == []
+        lanes = Lanes(work.connection)
+        assert len(await lanes.with_work()) == 1
+        assert await lanes.with_work(waited_seconds=3600) == []
 
 
 async def test_a_claim_gives_back_the_credit_of_what_it_did_not_find(parts: DeliverParts) -> None:
     await put(parts.pool, "prq_1")
     async with unit_of_work(parts.pool) as work:
         deliveries = Deliveries(work.connection)
-        (seen,) = await deliveries.lanes_with_work()
+        (seen,) = await Lanes(work.connection).with_work()
         after = after_claim(seen.lane, Allowance(5), now=seen.at, rate=1000, timeout_seconds=9)
         assert len(await deliveries.claim(seen, after, 5, lease_seconds=9)) == 1
 

@@ -13,7 +13,7 @@ from service.flow.attempt import DeliverParts
 from service.flow.deliver import deliver_due
 from service.flow.intervene import pause, resend, resume, try_endpoint
 from service.storage.database import Pool
-from service.storage.deliveries import Deliveries
+from service.storage.lanes import Lanes
 from service.storage.unit_of_work import unit_of_work
 from service.storage.views.timeline import list_timeline
 from tests.flow.surroundings import (
@@ -172,7 +172,7 @@ async def test_a_paused_endpoint_gets_nothing_also_after_a_restart(
     await put(parts.pool, "prq_1")
     await pause(parts.pool, endpoint="erp", who=WHO, reason="moving house")
     async with unit_of_work(parts.pool) as work:
-        await Deliveries(work.connection).ensure_endpoints([("erp", "webhook")])
+        await Lanes(work.connection).ensure([("erp", "webhook")])
 
     assert await drain(parts) == 0
     stopped = await lane(parts.pool)
@@ -229,7 +229,7 @@ async def test_an_endpoint_that_was_removed_or_never_there_is_not_found(
     parts: DeliverParts,
 ) -> None:
     async with unit_of_work(parts.pool) as work:
-        await Deliveries(work.connection).ensure_endpoints([("another", "webhook")])
+        await Lanes(work.connection).ensure([("another", "webhook")])
 
     for name in ("erp", "none"):
         with pytest.raises(NotFound):

@@ -14,6 +14,7 @@ from service.errors import Gone
 from service.storage.database import Pool
 from service.storage.deliveries import Closing, Deliveries
 from service.storage.feed import changes, place
+from service.storage.lanes import Lanes
 from service.storage.partitions import FACTS, keep_partitions
 from service.storage.unit_of_work import connected, unit_of_work
 from service.storage.views.deliveries import DeliveryFilter, list_deliveries
@@ -36,7 +37,7 @@ async def deliver(world: World, at: datetime) -> None:
     """Deliver all that waits, as if it had been at that time."""
     async with unit_of_work(world.pool) as work:
         deliveries = Deliveries(work.connection)
-        while lanes := await deliveries.lanes_with_work():
+        while lanes := await Lanes(work.connection).with_work():
             (seen,) = lanes
             claims = await deliveries.claim(seen, seen.lane, 9, lease_seconds=9)
             await deliveries.close(

@@ -25,7 +25,7 @@ from service.runtime import connect_accounts, plan_of
 from service.settings import Settings, parse
 from service.storage.accounts import ensure_accounts
 from service.storage.database import Pool
-from service.storage.deliveries import Deliveries
+from service.storage.lanes import Lanes
 from service.storage.unit_of_work import unit_of_work
 from service.wire import Wire
 from tests.flow.parts import parts_of
@@ -244,6 +244,6 @@ async def world_on(pool: Pool, **account: object) -> AsyncIterator[World]:
         await ensure_accounts(
             work.connection, [(name, "ginger") for name in parts.accounts], end_pauses=False
         )
-        await Deliveries(work.connection).ensure_endpoints([("erp", "webhook")])
+        await Lanes(work.connection).ensure([("erp", "webhook")])
     yield World(pool, provider, parts)
     await provider.aclose()

@@ -17,8 +17,8 @@ from service.flow.register import register_order
 from service.runtime import connect_accounts, plan_of
 from service.settings import Settings, parse
 from service.storage.accounts import ensure_accounts
-from service.storage.deliveries import Deliveries
 from service.storage.event_writer import EventWriter
+from service.storage.lanes import Lanes
 from service.storage.unit_of_work import unit_of_work
 from service.wire import Wire
 from tests.flow.parts import parts_of
@@ -71,7 +71,7 @@ class Stage:
         async with unit_of_work(pool) as work:
             accounts = [(each.name, each.provider) for each in self.settings.accounts]
             await ensure_accounts(work.connection, accounts, end_pauses=False)
-            await Deliveries(work.connection).ensure_endpoints([("erp", "webhook")])
+            await Lanes(work.connection).ensure([("erp", "webhook")])
             # Plans are made once a minute, which no step waits for.
             await work.connection.execute(
                 "insert into poll_plans (account, next_at)"

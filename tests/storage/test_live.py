@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from service.storage.database import Pool
-from service.storage.deliveries import Deliveries
+from service.storage.lanes import Lanes
 from service.storage.unit_of_work import unit_of_work
 from service.storage.views.live import WHAT, Live
 from tests.storage.rows import (
@@ -39,7 +39,7 @@ async def attempt(pool: Pool, delivery: str, number: int, *, at: datetime) -> No
 async def a_story(pool: Pool, *, at: datetime) -> str:
     """One of everything about one request; return the id of its delivery."""
     async with unit_of_work(pool) as work:
-        await Deliveries(work.connection).ensure_endpoints([("erp", "webhook")])
+        await Lanes(work.connection).ensure([("erp", "webhook")])
     await insert(pool, "accounts", name="ginger-nl", provider="ginger")
     request = await insert_request(pool, "a", reference="INV-1")
     await insert_event(pool, "1", "a", day=at.date(), received_at=at)

@@ -8,6 +8,7 @@ import pytest
 from service.storage.database import Pool, migrations, upgrade
 from service.storage.deliveries import Deliveries
 from service.storage.feed import changes, place
+from service.storage.lanes import Lanes
 from service.storage.unit_of_work import connected
 
 NUMBER = 16
@@ -111,7 +112,7 @@ def test_every_row_goes_to_the_partition_of_its_time_and_no_byte_is_lost(upgrade
 async def test_what_was_waiting_is_delivered_and_placed(upgraded: str, pool: Pool) -> None:
     async with connected(pool) as connection:
         deliveries = Deliveries(connection)
-        (seen,) = await deliveries.lanes_with_work()
+        (seen,) = await Lanes(connection).with_work()
         (claim,) = await deliveries.claim(seen, seen.lane, 9, lease_seconds=9)
 
     assert (claim.id, claim.body) == ("dlv_3", b"second")

@@ -12,6 +12,7 @@ from service.runtime import utc_now
 from service.storage.database import Pool, pool_of
 from service.storage.deliveries import ClaimedDelivery, Closing, Deliveries
 from service.storage.event_writer import EventWriter
+from service.storage.lanes import Lanes
 from service.storage.unit_of_work import Work, unit_of_work
 from tests.bench.load import body_of
 from tests.flow.world import ACCOUNT, World, order, order_id, world_on
@@ -65,7 +66,7 @@ async def _deliver(pool: Pool) -> None:
 async def claim(work: Work, limit: int) -> list[ClaimedDelivery]:
     """Claim deliveries as a worker does whose lane is never too fast."""
     deliveries = Deliveries(work.connection)
-    for seen in await deliveries.lanes_with_work():
+    for seen in await Lanes(work.connection).with_work():
         if seen.name == ENDPOINT:
             after = after_claim(
                 seen.lane, Allowance(limit), now=seen.at, rate=RATE, timeout_seconds=LEASE_SECONDS
