@@ -114,7 +114,9 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._in_head = True
-        self._is_turned_away = False
+        if self._is_turned_away:  # the one before, perhaps in the same piece
+            self._is_turned_away = False
+            self._unset_keepalive_if_required()
         self._reading_since = self._reading_since or self.loop.time()
         super().on_message_begin()
 
@@ -183,6 +185,7 @@ class Connection(HttpToolsProtocol):
             (length.isdigit() and len(length) <= TURNED_AWAY_DIGITS_MAX)
             and not {b"expect", b"connection", b"upgrade"} & fields.keys()
             and not self._is_in_hand(self.cycle)
+            and not self.flow.write_paused  # whoever reads no answers gets no more of them
             and self.parser.get_http_version() == "1.1"
         )
 

@@ -117,6 +117,16 @@ def test_a_webhook_without_room_is_turned_away_and_its_connection_kept() -> None
     assert echo.paths == ["/first", "/webhooks/wide"]
 
 
+def test_webhooks_sent_ahead_are_each_turned_away() -> None:
+    with full(Echo()) as (port, _), connected(port) as second:
+        second.sendall(webhook(b"one") + webhook(b"two"))
+        answers = second.recv(65_536)
+        while answers.count(b"HTTP/1.1 503 ") < 2:
+            answers += second.recv(65_536)
+
+    assert answers.count(b"HTTP/1.1 ") == 2
+
+
 def test_what_is_no_webhook_is_answered_while_webhooks_are_turned_away() -> None:
     with full(Echo()) as (port, _), connected(port) as second:
         second.sendall(b"GET /healthz HTTP/1.1\r\nHost: settled\r\n\r\n")
