@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from service.web.problems import Problem
+from service.web.room import Room
 
 # Data goes to the parser in pieces of this size, so that what it keeps back is counted in time.
 PIECE_BYTES = 16 * 1024
@@ -26,6 +27,10 @@ PIECE_BYTES = 16 * 1024
 # at once would reset the connection under it. Source: RFC 9112, section 9.6.
 LINGER_SECONDS_MAX = 2.0
 LINGER_BYTES_MAX = 8 * 1024 * 1024
+
+TURNED_AWAY_DIGITS_MAX = 4  # of Content-Length: a webhook is shorter than 10 kB
+
+WEBHOOKS = b"/webhooks/"  # their senders come again
 
 NOT_HTTP = Problem(400, "malformed", "this is not HTTP/1.1 as we read it")
 NOT_ONE_HOST = Problem(400, "malformed", "expected exactly one Host")
@@ -54,6 +59,7 @@ class Connection(HttpToolsProtocol):
     """uvicorn's protocol, bounded in bytes, fields and time."""
 
     limits: ClassVar[Limits] = Limits()
+    room: ClassVar[Room] = Room(Limits().requests_max)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._line = _Line(transport, self.loop, is_receiving=self._is_receiving)
@@ -62,6 +68,7 @@ class Connection(HttpToolsProtocol):
         self._reading_since: float | None = self.loop.time()
         self._problem = NOT_HTTP
         self._is_deaf = False
+        self._is_turned_away = False
         self._ignored_bytes = 0
         self._cycle_before: RequestResponseCycle | None = None
         super().connection_made(cast("asyncio.Transport", self._line))
@@ -107,6 +114,9 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._in_head = True
+        if self._is_turned_away:  # the one before, perhaps in the same piece
+            self._is_turned_away = False
+            self._unset_keepalive_if_required()
         self._reading_since = self._reading_since or self.loop.time()
         super().on_message_begin()
 
@@ -122,20 +132,26 @@ class Connection(HttpToolsProtocol):
         if problem := self._problem_with_head():
             self._problem = problem
             raise ValueError(problem.code)  # becomes the parser's error
+        if self._is_turned_away:
+            return
         if not self.parser.should_upgrade():
             self._cycle_before = self.cycle
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._unseen_bytes = 0
-        super().on_body(body)
+        if not self._is_turned_away:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
             return
         self._unseen_bytes = 0
         self._reading_since = None
-        super().on_message_complete()
+        if self._is_turned_away:
+            self._turn_away()
+        else:
+            super().on_message_complete()
 
     def _problem_with_head(self) -> Problem | None:
         names = [name for name, _ in self.headers]
@@ -149,9 +165,36 @@ class Connection(HttpToolsProtocol):
         codings = [value for name, value in self.headers if name == b"transfer-encoding"]
         if names.count(b"content-length") + len(codings) > 1 or codings not in ([], [b"chunked"]):
             return NOT_ONE_LENGTH
-        if len(self.tasks) >= self.limits.requests_max:
-            return BUSY
+        if self._is_out_of_room():
+            self._is_turned_away = self._is_soon_read()
+            return None if self._is_turned_away else BUSY
         return None
+
+    def _is_out_of_room(self) -> bool:
+        """Return whether too much is in hand; only webhooks give way to a loop that is late."""
+        in_hand = len(self.tasks)
+        if in_hand < self.room.requests:
+            return False
+        return in_hand >= self.limits.requests_max or self.url.startswith(WEBHOOKS)
+
+    def _is_soon_read(self) -> bool:
+        """Return whether it costs less to read this request than to have its sender dial again."""
+        fields = dict(self.headers)
+        length = fields.get(b"content-length", b"")
+        return (
+            (length.isdigit() and len(length) <= TURNED_AWAY_DIGITS_MAX)
+            and not {b"expect", b"connection", b"upgrade"} & fields.keys()
+            and not self._is_in_hand(self.cycle)
+            and not self.flow.write_paused  # whoever reads no answers gets no more of them
+            and self.parser.get_http_version() == "1.1"
+        )
+
+    def _turn_away(self) -> None:
+        """Answer 503 and keep the connection: to open one costs more than to store a call."""
+        self._line.write(_TURNED_AWAY)
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
 
     def _refuse(self, problem: Problem) -> None:
         """Answer what cannot become, or remain, a request, and hear no more of this connection."""
@@ -236,8 +279,13 @@ class _Line:
         self._loop.call_later(LINGER_SECONDS_MAX, self._transport.abort)
 
 
-def _raw(problem: Problem) -> bytes:
+def _raw(problem: Problem, *, keep: bool = False) -> bytes:
     body = problem.body
-    headers = {**problem.headers, "content-length": str(len(body)), "connection": "close"}
+    headers = {**problem.headers, "content-length": str(len(body))}
+    if not keep:
+        headers["connection"] = "close"
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return STATUS_LINE[problem.status_code] + lines.encode() + b"\r\n" + body
+
+
+_TURNED_AWAY = _raw(BUSY, keep=True)

@@ -1,5 +1,6 @@
 """The HTTP server: uvicorn on uvloop and httptools, one process."""
 
+import asyncio
 import contextlib
 import gc
 import resource
@@ -10,7 +11,9 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from service.errors import Misconfigured
+from service.web.accepting import Acceptor
 from service.web.connection import Connection, Limits
+from service.web.room import Room
 
 BACKLOG = 2_048
 KEEP_ALIVE_SECONDS = 5
@@ -73,16 +76,21 @@ class Server(uvicorn.Server):
         app: ASGIApp,
         *,
         limits: Limits | None = None,
+        room: Room | None = None,
         on_listening: Callable[[int], None] | None = None,
         on_stopping: Callable[[], None] = lambda: None,
     ) -> None:
         self._on_listening = on_listening
         self._on_stopping = on_stopping
+        limits = limits or Limits()
+        self._room = room or Room(limits.requests_max)
+        self._protocol = type("Bounded", (Connection,), {"limits": limits, "room": self._room})
+        self._acceptors: list[Acceptor] = []
         super().__init__(
             uvicorn.Config(
                 app,
                 loop="uvloop",
-                http=type("LimitedConnection", (Connection,), {"limits": limits or Limits()}),
+                http=self._protocol,
                 ws="none",
                 interface="asgi3",
                 lifespan="on",
@@ -91,23 +99,34 @@ class Server(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                backlog=BACKLOG,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=GRACEFUL_SECONDS,
             )
         )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])
+        for listener in sockets or []:
+            self._acceptors.append(Acceptor(listener, self._connection))
+            self._acceptors[-1].start(BACKLOG)
         # What is there now stays: collecting garbage need not walk through it under load.
         gc.collect()
         gc.freeze()
+        self._room.watch(asyncio.get_running_loop())
         if self._on_listening is not None and sockets:
             self._on_listening(sockets[0].getsockname()[1])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._on_stopping()
+        for acceptor in self._acceptors:
+            acceptor.stop()
         await super().shutdown(sockets)
+
+    def _connection(self) -> asyncio.Protocol:
+        connection: asyncio.Protocol = self._protocol(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return connection
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,7 +1,8 @@
 """Sends webhooks at a rate, whatever is answered: `python -m tests.overload.sender PLAN`.
 
 A call goes out when it is due, on a free connection or a new one, and waits for none that went
-before. Prints what came of each call as JSON.
+before. Prints what came of each call as JSON. No call has a task or a timer of its own: a sender
+that costs more than the receiver would measure itself.
 """
 
 import asyncio
@@ -11,18 +12,21 @@ import subprocess
 import sys
 import time
 from collections import deque
+from itertools import takewhile
 
 import msgspec
 import uvloop
 
-from tests.bench.load import call_of
+from tests.bench.load import ORDER_ID, call_of
 from tests.hostile.site import new_id
 
 # No provider waits longer for an answer. Source: RELIABILITY.md, section 0 number 7.
 PATIENCE_SECONDS = 10.0
+SWEEP_SECONDS = 0.1
 
 _HEAD = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 _RETRY_AFTER = re.compile(rb"\r\nretry-after: ([1-9]\d*)\r\n", re.IGNORECASE)
+_CLOSES = re.compile(rb"\r\nconnection: close\r\n", re.IGNORECASE)
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -66,105 +70,109 @@ def result_of(sending: "subprocess.Popen[bytes]") -> Result:
 
 
 class Sender:
-    """Keeps to the plan's times; the connections that are free wait in a stack."""
+    """Keeps to the plan's times; the connections that are free wait in a queue."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._free: deque[Line] = deque()
+        self._call = call_of(plan.path, ORDER_ID.decode())
+        self._free: deque[Line] = deque()  # in turn: none idles until the receiver closes it
         self._open = 0
+        self.under_way: dict[Line, None] = {}  # in the order in which they were sent
+        self._connecting: set[asyncio.Task[None]] = set()
         self._ms: dict[str, list[float]] = {}
         self._hinted = 0
         self._missed = 0
         self._unanswered = 0
         self._late_ms: list[float] = []
-        self._under_way: set[asyncio.Task[None]] = set()
 
     async def run(self) -> Result:
-        due_at, ends_at = time.monotonic(), time.monotonic() + self._plan.seconds
+        began = time.monotonic()
+        ends_at, due_at, sweep_at = began + self._plan.seconds, began, began
         while due_at < ends_at:
-            due_at += random.expovariate(self._plan.per_second)
-            if (wait_seconds := due_at - time.monotonic()) > 0:
-                await asyncio.sleep(wait_seconds)
-            self._late_ms.append((time.monotonic() - due_at) * 1000)
-            self._begin()
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+            await asyncio.sleep(max(due_at - time.monotonic(), 0.0))
+            while due_at <= min(time.monotonic(), ends_at):
+                self._late_ms.append((time.monotonic() - due_at) * 1000)
+                self._begin()
+                due_at += random.expovariate(self._plan.per_second)
+            if due_at > sweep_at:
+                self._give_up()
+                sweep_at = due_at + SWEEP_SECONDS
+        while self.under_way or self._connecting:
+            await asyncio.sleep(SWEEP_SECONDS)
+            self._give_up()
         return Result(self._ms, self._hinted, self._missed, self._unanswered, self._late_ms)
 
     def _begin(self) -> None:
-        if not self._free and self._open >= self._plan.connections:
+        if self._free:
+            self._send(self._free.popleft(), time.monotonic())
+        elif self._open >= self._plan.connections:
             self._missed += 1
-            return
-        task = asyncio.create_task(self._call())
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-
-    async def _call(self) -> None:
-        line, began = self._free.pop() if self._free else None, time.monotonic()
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                line = line or await self._connect()
-                answer = await line.ask(call_of(self._plan.path, new_id()))
-        except (TimeoutError, OSError):
-            self._unanswered += 1
-            if line is not None:
-                line.close()
-            return
-        status = _status_in(answer)
-        self._ms.setdefault(status, []).append((time.monotonic() - began) * 1000)
-        if status == "204":
-            self._free.append(line)
         else:
-            self._hinted += _RETRY_AFTER.search(answer) is not None
-            line.close()
+            self._open += 1
+            connecting = asyncio.create_task(self._connect(time.monotonic()))
+            self._connecting.add(connecting)
+            connecting.add_done_callback(self._connecting.discard)
 
-    async def _connect(self) -> "Line":
-        self._open += 1
+    async def _connect(self, began: float) -> None:
         loop = asyncio.get_running_loop()
         try:
             _, line = await loop.create_connection(lambda: Line(self), "127.0.0.1", self._plan.port)
-        except (OSError, asyncio.CancelledError):
+        except OSError:
             self._open -= 1
-            raise
-        return line
+            self._unanswered += 1
+        else:
+            self._send(line, began)
+
+    def _send(self, line: "Line", began: float) -> None:
+        line.began = began
+        self.under_way[line] = None
+        line.write(self._call.replace(ORDER_ID, new_id().encode(), 1))
+
+    def answered(self, line: "Line", head: bytes) -> None:
+        self.under_way.pop(line)
+        status = _status_in(head)
+        self._ms.setdefault(status, []).append((time.monotonic() - line.began) * 1000)
+        self._hinted += _RETRY_AFTER.search(head) is not None
+        if _CLOSES.search(head) is None:
+            self._free.append(line)
+        else:
+            line.close()
 
     def closed(self, line: "Line") -> None:
         self._open -= 1
-        if line in self._free:
+        if line in self.under_way:
+            self.under_way.pop(line)
+            self._unanswered += 1
+        elif line in self._free:
             self._free.remove(line)
+
+    def _give_up(self) -> None:
+        """Close what nobody would wait for any longer; `closed` counts it."""
+        too_old = time.monotonic() - PATIENCE_SECONDS
+        for line in takewhile(lambda line: line.began < too_old, self.under_way):
+            line.close()
 
 
 class Line(asyncio.Protocol):
     """One connection with at most one call under way."""
 
     def __init__(self, sender: Sender) -> None:
+        self.began = 0.0
         self._sender = sender
-        self._answered: asyncio.Future[bytes] | None = None
         self._received = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._transport = transport
-
-    async def ask(self, call: bytes) -> bytes:
-        """Return the head of the answer. Raises ConnectionError when none comes."""
-        self._received = b""
-        self._answered = asyncio.get_running_loop().create_future()
-        self._transport.write(call)
-        return await self._answered
+        self.write = transport.write
+        self.close = transport.close
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        is_whole = b"\r\n\r\n" in self._received
-        if is_whole and self._answered is not None and not self._answered.done():
-            self._answered.set_result(self._received)
+        if b"\r\n\r\n" in self._received and self in self._sender.under_way:
+            head, self._received = self._received, b""
+            self._sender.answered(self, head)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._sender.closed(self)
-        if self._answered is not None and not self._answered.done():
-            self._answered.set_exception(ConnectionResetError())
-
-    def close(self) -> None:
-        self._transport.close()
 
 
 def _status_in(answer: bytes) -> str:
