@@ -29,7 +29,7 @@ def test_a_sample_that_is_slower_by_a_little_every_time_is_told_apart() -> None:
 def test_attempts_are_taken_in_an_order_that_is_drawn_and_as_often() -> None:
     taken: list[int] = []
 
-    alternated(lambda: taken.append(1), lambda: taken.append(2), each=50)
+    alternated(taken.append, 1, 2, each=50)
 
     assert sorted(taken) == [1] * 50 + [2] * 50
     assert taken not in ([1, 2] * 50, sorted(taken))
