@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr
 from datetime import UTC, datetime
 from itertools import count
-from statistics import median
 from typing import Final
 
 import httpx
@@ -21,10 +20,10 @@ from service.domain.notification import serialised
 from service.runtime import introduce, open_runtime
 from service.storage.database import Pool
 from service.telemetry import logs
+from tests.bench.drained import Measured, compare
 from tests.bench.processes import free_port
-from tests.bench.report import CountsDiffer, Scale, ratio, say, spread, table
+from tests.bench.report import CountsDiffer, Scale, say
 from tests.bench.site import Site
-from tests.bench.sync import Measured
 from tests.outbox import notification_id, write
 from workers.drains import SLOTS, Drains
 
@@ -68,7 +67,8 @@ async def _measure(site: Site, database_url: str, scale: Scale) -> None:
             await _check(site, runtime.pool, orders, stored=scale.orders * (turn + 1))
             posts = _Posts(site.stub.url, orders)
             await (bare if turn else Measured()).take(site, posts.take, scale.orders)
-    _print(ours, bare, scale)
+    say(f"\ndelivery: {scale.orders:,} stored messages, {SLOTS} posts at a time, one process")
+    compare("deliver", "messages", {"claimed, posted, closed": ours, "bare httpx posts": bare})
 
 
 async def _store(pool: Pool, orders: Sequence[str]) -> None:
@@ -119,23 +119,3 @@ def _body(order_id: str) -> bytes:
         "data": {"order_id": order_id, "sequence": 1},
     }
     return serialised(message)
-
-
-def _print(ours: Measured, bare: Measured, scale: Scale) -> None:
-    say(f"\ndelivery: {scale.orders:,} stored messages, {SLOTS} posts at a time, one process")
-    table(
-        ("way", "messages per second", "min..max", "worker CPU µs", "postgres CPU µs"),
-        [
-            (
-                name,
-                f"{median(one.per_second):,.0f}",
-                spread(one.per_second),
-                f"{median(one.worker):,.0f}",
-                f"{median(one.postgres):,.0f}",
-            )
-            for name, one in (("claimed, posted, closed", ours), ("bare httpx posts", bare))
-        ],
-    )
-    pairs = zip(ours.per_second, bare.per_second, strict=True)
-    ratio("deliver_vs_limit", [one / other for one, other in pairs])
-    ratio("deliver_cpu_us", [sum(one) for one in zip(ours.worker, ours.postgres, strict=True)])

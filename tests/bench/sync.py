@@ -8,12 +8,9 @@ time, with the client as it comes, and keep nothing.
 import asyncio
 import json
 import os
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, redirect_stderr
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from statistics import median
 from uuid import uuid4
 
 import httpx
@@ -26,8 +23,9 @@ from service.runtime import introduce, open_runtime
 from service.storage.database import Pool
 from service.storage.event_writer import EventWriter
 from service.telemetry import logs
-from tests.bench.processes import cpu_seconds, free_port
-from tests.bench.report import CountsDiffer, Scale, ratio, say, spread, table
+from tests.bench.drained import Measured, compare
+from tests.bench.processes import free_port
+from tests.bench.report import CountsDiffer, Scale, say
 from tests.bench.site import Site
 from workers.drains import READ_SLOTS, Drains
 
@@ -44,24 +42,6 @@ KEPT = """
            (select count(distinct subject_id) from notifications where subject = 'request'),
            (select count(distinct subject_id) from notifications where subject = 'order')
 """
-
-
-@dataclass
-class Measured:
-    """The repetitions of one way: orders per second, microseconds of CPU per order by process."""
-
-    per_second: list[float] = field(default_factory=list)
-    worker: list[float] = field(default_factory=list)
-    postgres: list[float] = field(default_factory=list)
-
-    async def take(self, site: Site, work: Callable[[], Awaitable[object]], orders: int) -> None:
-        """Do the work and note what one of so many orders took."""
-        postgres = cpu_seconds([site.postgres])
-        cpu, started = time.process_time(), time.monotonic()
-        await work()
-        self.per_second.append(orders / (time.monotonic() - started))
-        self.worker.append((time.process_time() - cpu) / orders * 1e6)
-        self.postgres.append((cpu_seconds([site.postgres]) - postgres) / orders * 1e6)
 
 
 def measure(site: Site, scale: Scale) -> None:
@@ -92,7 +72,8 @@ async def _measure(site: Site, database_url: str, scale: Scale) -> None:
             await _check(runtime.pool, scale.orders * (turn + 1))
             reads = _Reads(site.stub.url, ids[: scale.orders // BARE_SHARE])
             await (bare if turn else Measured()).take(site, reads.take, len(reads.urls))
-    _print(ours, bare, scale)
+    say(f"\nsync: {scale.orders:,} stored orders, {READ_SLOTS} reads at a time, one process")
+    compare("sync", "orders", {"read, judged, recorded": ours, "bare httpx reads": bare})
 
 
 @asynccontextmanager
@@ -140,23 +121,3 @@ class _Reads:
     async def _lane(self, client: httpx.AsyncClient, waiting: Iterator[str]) -> None:
         for url in waiting:
             (await client.get(url)).raise_for_status()
-
-
-def _print(ours: Measured, bare: Measured, scale: Scale) -> None:
-    say(f"\nsync: {scale.orders:,} stored orders, {READ_SLOTS} reads at a time, one process")
-    table(
-        ("way", "orders per second", "min..max", "worker CPU µs", "postgres CPU µs"),
-        [
-            (
-                name,
-                f"{median(one.per_second):,.0f}",
-                spread(one.per_second),
-                f"{median(one.worker):,.0f}",
-                f"{median(one.postgres):,.0f}",
-            )
-            for name, one in (("read, judged, recorded", ours), ("bare httpx reads", bare))
-        ],
-    )
-    pairs = zip(ours.per_second, bare.per_second, strict=True)
-    ratio("sync_vs_limit", [one / other for one, other in pairs])
-    ratio("sync_cpu_us", [sum(one) for one in zip(ours.worker, ours.postgres, strict=True)])
