@@ -2,14 +2,16 @@
 
 import hashlib
 import importlib.resources
+import math
 import re
 import select
+import time
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import make_conninfo
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, TooManyRequests
 
 from service.errors import Misconfigured, Unavailable
 
@@ -22,6 +24,9 @@ MIGRATION_LOCK = 5_137_021
 # with whoever asks next. Without such an end the distance grows with the outage, and PostgreSQL
 # would be back for as long as it was away before anybody looked.
 RECONNECT_SECONDS = 5.0
+
+WAITING_PER_CONNECTION = 8
+LET_IN_SECONDS = 1.0
 
 # Settings without which a commit that was answered could be lost. Source: RELIABILITY.md, G1.
 DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
@@ -78,18 +83,39 @@ def pool_of(url: str, *, application: str, connections_max: int) -> Pool:
     never handed out; a caller waits at most 2 s for one. Of a PostgreSQL that is back they learn
     within some seconds, however long it was away.
     """
-    return AsyncConnectionPool(
+    return _Pool(
         conninfo(url, application=application),
         kwargs={"autocommit": True, "prepare_threshold": 0},
         min_size=1,
         max_size=connections_max,
         open=False,
         timeout=2.0,
-        max_waiting=connections_max * 8,
         max_lifetime=3600.0,
         reconnect_timeout=RECONNECT_SECONDS,
         check=_check,
     )
+
+
+class _Pool(Pool):
+    """A pool with a bounded queue that begins anew by itself after any outage.
+
+    Callers who gave up stay in its queue until the next connection comes. Its own bound would turn
+    everybody away from then on, also those for whose sake it would connect again: one a second is
+    let in beyond ours.
+    """
+
+    _last_let_in = -math.inf
+
+    async def getconn(
+        self, timeout: float | None = None
+    ) -> psycopg.AsyncConnection[tuple[object, ...]]:
+        waiting = self.get_stats()["requests_waiting"]
+        if waiting >= self.max_size * WAITING_PER_CONNECTION:
+            now = time.monotonic()
+            if now < self._last_let_in + LET_IN_SECONDS:
+                raise TooManyRequests(f"{waiting} wait for a connection")
+            self._last_let_in = now
+        return await super().getconn(timeout)
 
 
 async def _check(connection: psycopg.AsyncConnection[Any]) -> None:

@@ -1,5 +1,6 @@
 """Migrations, and the servers that we refuse to work with."""
 
+import asyncio
 import select
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg_pool import PoolTimeout
+from psycopg_pool import PoolTimeout, TooManyRequests
 from psycopg_pool.base import AttemptWithBackoff
 
 from service import embedded
@@ -140,6 +141,32 @@ async def test_a_pool_that_has_given_up_connects_for_whoever_asks_once_the_serve
     async with link.listening():
         async with pool.connection() as connection:
             assert connection.info.port == link.port
+        await pool.close()
+
+
+async def test_a_pool_whose_queue_filled_while_postgresql_was_away_serves_again(
+    database_url: str,
+) -> None:
+    socket = f"{conninfo_to_dict(database_url)['host']}/.s.PGSQL.5432"
+    link = Link("postgres", free_port(), unix(socket), seed=1)
+    url = make_conninfo(database_url, host="127.0.0.1", port=link.port)
+    pool = pool_of(url, application="tests", connections_max=1)
+    pool.reconnect_timeout = 0.0
+    await pool.open(wait=False)
+    asked = await asyncio.gather(
+        *(pool.getconn(timeout=0.2) for _ in range(20)), return_exceptions=True
+    )
+    assert {type(each) for each in asked} == {PoolTimeout, TooManyRequests}
+
+    async with link.listening(), asyncio.timeout(10):
+        while True:
+            try:
+                async with pool.connection() as connection:
+                    assert connection.info.port == link.port
+                    break
+            except TooManyRequests:
+                await asyncio.sleep(0.05)
+        assert pool.get_stats()["requests_waiting"] == 0
         await pool.close()
 
 
