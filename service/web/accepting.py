@@ -31,11 +31,12 @@ class Acceptor:
         self._listener.listen(backlog)
         self._resume()
 
-    def stop(self) -> None:
-        """Accept no more. What is accepted already remains."""
+    async def stop(self) -> None:
+        """Accept no more. What is accepted already is a connection when this returns."""
         if self._pause is not None:
             self._pause.cancel()
         self._loop.remove_reader(self._listener)
+        await asyncio.gather(*self._opening, return_exceptions=True)
 
     def _resume(self) -> None:
         self._loop.add_reader(self._listener, self._accept)

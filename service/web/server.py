@@ -119,7 +119,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._on_stopping()
         for acceptor in self._acceptors:
-            acceptor.stop()
+            await acceptor.stop()
         await super().shutdown(sockets)
 
     def _connection(self) -> asyncio.Protocol:

@@ -1,4 +1,4 @@
-"""`python -m tests.bench`: about six minutes; `--quick` half of it; `--only NAME` as often."""
+"""`python -m tests.bench`: about nine minutes; `--quick` half of it; `--only NAME` as often."""
 
 import sys
 

@@ -44,7 +44,7 @@ async def _turns_in_which_callers_came_in() -> list[int]:
         count()
         async with asyncio.timeout(10):
             await all_made.wait()
-        acceptor.stop()
+        await acceptor.stop()
     return turns
 
 
@@ -81,5 +81,5 @@ async def test_a_system_without_files_is_asked_again() -> None:
         with socket.create_connection(listener.getsockname(), timeout=10):
             async with asyncio.timeout(10):
                 await connected.wait()
-        acceptor.stop()
+        await acceptor.stop()
         assert listener.missed == 1
