@@ -35,6 +35,10 @@ QUEUES = {
 # come yet. It ends by itself, so that a ring that was lost is repeated.
 TOKEN_MILLISECONDS = 2000
 
+# What lies in the token while a worker looks for work itself, and for how long it holds.
+LOOKS_OUT = b"looks out"
+LOOKOUT_MILLISECONDS = 1000
+
 # Between two rings of one process: a lone webhook rings at once, a stream 20 times a second.
 # A claim, a recording and a commit cost as much for one row as for ten: rung every 5 ms, two
 # workers on two cores at 250 webhooks a second took 2.4 times as long to the ERP, and 1.1 times
@@ -107,7 +111,7 @@ class Bell:
         """
         queue = QUEUES[task]
         try:
-            if self._redis.set(f"settled:rung:{queue}", b"1", nx=True, px=TOKEN_MILLISECONDS):
+            if self._redis.set(_token(task), b"1", nx=True, px=TOKEN_MILLISECONDS):
                 self._celery.send_task(task, queue=queue, ignore_result=True)
                 metrics.WAKES.labels(queue=queue, outcome="sent").inc()
             else:
@@ -118,9 +122,35 @@ class Bell:
         return True
 
     def heard(self, task: str) -> None:
-        """Take the token away, before the first claim: whatever comes later rings again."""
+        """Take the token away, before the first claim: whatever comes later rings again.
+
+        That of a worker that looks for work itself stays.
+        """
+        token = _token(task)
         try:
-            self._redis.delete(f"settled:rung:{QUEUES[task]}")
+            if self._redis.get(token) != LOOKS_OUT:
+                self._redis.delete(token)
+        except redis.RedisError:
+            log.warning("token.kept", queue=QUEUES[task])
+
+    def take_over(self, task: str) -> bool:
+        """Keep everybody from ringing for a second; return whether nobody else has been rung."""
+        try:
+            return bool(self._redis.set(_token(task), LOOKS_OUT, nx=True, px=LOOKOUT_MILLISECONDS))
+        except redis.RedisError:
+            return False
+
+    def keep(self, task: str) -> None:
+        """Keep everybody from ringing for another second."""
+        try:
+            self._redis.set(_token(task), LOOKS_OUT, px=LOOKOUT_MILLISECONDS)
+        except redis.RedisError:
+            log.warning("token.lost", queue=QUEUES[task])
+
+    def give_back(self, task: str) -> None:
+        """Have everybody ring again; look for work once more after it."""
+        try:
+            self._redis.delete(_token(task))
         except redis.RedisError:
             log.warning("token.kept", queue=QUEUES[task])
 
@@ -159,6 +189,10 @@ class Waker:
             started = time.monotonic()
             await asyncio.to_thread(self._bell.ring, self._task)
             await asyncio.sleep(max(0.0, RING_SECONDS_MIN - (time.monotonic() - started)))
+
+
+def _token(task: str) -> str:
+    return f"settled:rung:{QUEUES[task]}"
 
 
 def _broker_url(redis_url: str) -> str:

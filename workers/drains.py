@@ -14,6 +14,7 @@ from service.flow.sync import sync_due
 from service.nudge import DELIVER, QUEUES, RECONCILE, SWEEP, SYNC
 from service.runtime import Runtime, deliver_parts, sync_parts
 from service.storage.workers import forget_worker, note_worker
+from workers.lookout import Lookout
 from workers.reconciler import Reconciler
 
 log = structlog.get_logger()
@@ -49,6 +50,7 @@ class Drains:
             outbox_filled=self._bells[DELIVER].set,
             recorded=self._note,
         )
+        self._lookout = Lookout(runtime.bell, SYNC, pool=runtime.pool, drain=self._bells[SYNC])
         self._reconciler = Reconciler(self._sync)
         self._deliver = deliver_parts(runtime, stopping=self._stopping, recorded=self._note)
 
@@ -60,10 +62,13 @@ class Drains:
     def ring(self, task: str) -> None:
         """Have a drain look for work; call it on the event loop."""
         self._bells[task].set()
+        if task == SYNC:
+            self._lookout.heard()
 
     def stop(self) -> None:
         """Claim nothing more; what is in hand is finished."""
         self._stopping.set()
+        self._lookout.stop()
         for bell in self._bells.values():
             bell.set()
 
@@ -78,6 +83,7 @@ class Drains:
     async def answer(self) -> None:
         """Answer the bells until stopped, then finish what is in hand."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._lookout.run())
             group.create_task(self._answer(SYNC, self.sync))
             group.create_task(self._answer(DELIVER, self.deliver))
             group.create_task(self._answer(SWEEP, self.sweep))
