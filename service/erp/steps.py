@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -199,7 +199,7 @@ class _Calls:
             raise _Ended(judged)
         try:
             return _decoder.decode(self._last.content or b"null")
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, InvalidOperation, RecursionError) as error:
             raise self.ended("retry", "answer_unreadable") from error
 
 

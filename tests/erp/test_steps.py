@@ -205,6 +205,7 @@ async def test_what_was_done_but_does_not_show_is_tried_again() -> None:
         (httpx.Response(200, content=b"<html>"), ("retry", "answer_unreadable")),
         (httpx.Response(200, content=b'"\\ud800"'), ("retry", "answer_unreadable")),
         (httpx.Response(200, content=b"[" * 60_000), ("retry", "answer_unreadable")),
+        (httpx.Response(200, content=b"[1e-9999999999999999999]"), ("retry", "answer_unreadable")),
         (httpx.Response(200, content=b""), ("retry", "payment_unknown")),
         (httpx.Response(200, json={"error": ["no"]}), ("retry", "payment_unknown")),
     ],
