@@ -40,6 +40,26 @@ PATHS = [
     b"/webhooks/%6fpen;x",
     b"*",
 ]
+PATH_WORDS = [
+    *(
+        b"/",
+        b"//",
+        b"/.",
+        b"/..",
+        b"/./",
+        b"\\",
+        b"%2f",
+        b"%2F",
+        b"%2e",
+        b"%00",
+        b"%",
+        b";",
+        b";x=y",
+    ),
+    *(b"?", b"#", b"http://", b"https://a@b:8", b"HTTP://", b":80", b"[::1]", b" ", b"\t", b"\xe9"),
+    *(b"webhooks", b"/webhooks/", b"open", b"ginger-nl", TOKEN.encode(), TOKEN.upper().encode()),
+    *(b"readyz", b"v1", b"console"),
+]
 
 Seen = tuple[bytes, bytes, bytes]  # method, target and body of a request
 
@@ -47,7 +67,7 @@ Seen = tuple[bytes, bytes, bytes]  # method, target and body of a request
 def targets() -> dict[str, Target]:
     return {
         "connection": Target(_connection, REQUESTS),
-        "path": Target(_path, PATHS),
+        "path": Target(_path, PATHS, PATH_WORDS),
     }
 
 
