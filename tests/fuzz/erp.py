@@ -147,7 +147,7 @@ def _tryton(data: bytes) -> None:
     wire, outcome = _follow(_kept(BUILT_IN), data)
     if outcome.result == "delivered":
         assert outcome.code in ("done", "already_done")
-        last = json.loads(parts_of(data)[min(len(wire.requests), len(parts_of(data))) - 1])
+        last = json.loads(wire.answered)
         assert last["result"][0]["state"] == "succeeded"
     for request in wire.requests[1:]:
         assert json.loads(request.content)["method"].startswith("model.account.payment.")
@@ -175,6 +175,7 @@ class Answers(Wire):
     def __init__(self) -> None:
         super().__init__(check_addresses=False)
         self.parts: list[bytes] = []
+        self.answered = b""
         self.requests: list[httpx.Request] = []
 
     async def send(
@@ -190,9 +191,10 @@ class Answers(Wire):
         self.requests.append(request)
         if (error := ENDS.get(part[:1])) is not None:
             raise error
-        code = int(part[:3]) if part[:3].isdigit() and part[3:4] == b"\n" else 200
-        content = part if code == 200 else part[4:]
-        return httpx.Response(code, content=content[:body_bytes_max], request=request)
+        names_status = part[:3].isdigit() and part[3:4] == b"\n"
+        code, content = (int(part[:3]), part[4:]) if names_status else (200, part)
+        self.answered = content[:body_bytes_max]
+        return httpx.Response(code, content=self.answered, request=request)
 
 
 def _follow(outlet: tuple[RecipeOutlet, Answers], data: bytes) -> tuple[Answers, Outcome]:

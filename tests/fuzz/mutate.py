@@ -11,6 +11,7 @@ from typing import Any
 from tests.fuzz.target import SEPARATOR, Target
 
 CHANGES_MAX = 3
+REPEATED_CHARACTERS_MAX = 16_000
 
 # Put in place of a value. A text that begins with RAW becomes the bytes behind it: what json
 # does not write, or nobody should read.
@@ -111,7 +112,7 @@ def _change(slots: Sequence[Slot], chance: Random) -> None:
     other, its = chance.choice(slots)
     match chance.randrange(6):
         case 0:
-            holder[place] = chance.choice(VALUES)
+            holder[place] = _copied(chance.choice(VALUES))
         case 1:
             holder[place] = _copied(other[its])
         case 2:
@@ -123,7 +124,15 @@ def _change(slots: Sequence[Slot], chance: Random) -> None:
         case 4:
             holder[str(its)] = _copied(other[its])
         case _:
-            holder[place] = [_copied(holder[place])] * chance.choice([1, 2, 30])
+            holder[place] = _repeated(holder[place], chance)
+
+
+def _repeated(value: Any, chance: Random) -> list[Any]:
+    """Return a list of a value, as often as stays short enough to be tried."""
+    times = chance.choice([1, 2, 30])
+    if len(json.dumps(value)) * times > REPEATED_CHARACTERS_MAX:
+        times = 1
+    return [_copied(value) for _ in range(times)]
 
 
 def _copied(value: Any) -> Any:
@@ -144,7 +153,7 @@ def _near(value: Any, chance: Random) -> object:
             )
             return value[:place] + piece + value[place + chance.randint(0, 1) :]
         case _:
-            return list(value)
+            return _copied(list(value))
 
 
 def _written(value: Any, *, is_ascii: bool) -> bytes:
