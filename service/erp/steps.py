@@ -208,12 +208,19 @@ class _Calls:
             raise self.ended("retry", "answer_unreadable") from error
 
     def _excerpt(self) -> str:
-        """Return the start of the last answer, masked before it is cut: half a key is one too."""
+        """Return the start of the last answer without what we sent in confidence.
+
+        It is masked before the answer is cut, for half a key is one too, and again behind that:
+        what does not print is left out, which may put the parts of a key together.
+        """
         content = self._last.content if self._last else b""
         for text in self._confided:
             for spelled in (text, json.dumps(text)[1:-1]):
                 content = content.replace(spelled.encode(), b"***")
-        return excerpt_of(content)
+        excerpt = excerpt_of(content)
+        for text in self._confided:
+            excerpt = excerpt.replace(text, "***")
+        return excerpt
 
 
 def _holds(condition: Condition, values: Values) -> bool:

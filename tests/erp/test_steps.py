@@ -277,6 +277,14 @@ async def test_a_secret_is_masked_however_it_is_spelled_and_wherever_the_answer_
         assert whole.excerpt == "<***>"
 
 
+async def test_a_secret_in_parts_that_do_not_print_is_masked_as_well() -> None:
+    wire = Tryton(payment())
+    wire.broken = httpx.Response(500, text=PASSWORD.replace("-", "-\x00"))
+    [outcome] = await told(wire)
+
+    assert outcome.excerpt == "***"
+
+
 async def test_a_reference_from_outside_is_one_json_value_whatever_it_holds() -> None:
     hostile = '"]],0,9]}{password}\u2028/../\x00'
     wire = Tryton(payment(reference=hostile))
