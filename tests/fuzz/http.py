@@ -248,8 +248,11 @@ def _path(target: bytes) -> None:
 
 
 def _path_of(target: bytes) -> bytes:
-    """Return the path in a target of either form. Source: RFC 9112, section 3.2."""
-    path = target.split(b" ")[0].partition(b"?")[0].partition(b"#")[0]
+    """Return the path in a target of either form. Source: RFC 9112, section 3.2.
+
+    More than one space before it is no part of it: parsers may split a line at its words.
+    """
+    path = target.lstrip(b" ").split(b" ")[0].partition(b"?")[0].partition(b"#")[0]
     if not path.startswith(b"/"):
         path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
     return path
