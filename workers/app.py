@@ -15,22 +15,20 @@ from celery.signals import worker_shutting_down
 
 from service import settings
 from service.nudge import QUEUES, celery_of
-from service.runtime import find_servers
 from service.telemetry import logs, traces
 from workers import tasks
 from workers.process import WorkerProcess
 
 
 def main(path: Path | None) -> None:
-    """Run one worker process until it is told to stop."""
+    """Run one worker process until it is told to stop; end with 1 when PostgreSQL is away."""
     configuration = settings.load(path, os.environ)
     logs.configure(configuration.settled.log, role="worker")
     traces.send_to(configuration.settled.traces, role="worker")
     process = WorkerProcess(configuration)
-    app = celery_of(find_servers(configuration).redis)
+    app = celery_of(process.start().redis)
     tasks.register(app, process)
     worker_shutting_down.connect(lambda **_: process.stop_soon(), weak=False)
-    process.start()
     # Celery warns root because of pickled messages; ours are JSON without content.
     warnings.simplefilter("ignore", SecurityWarning)
     app.worker_main(

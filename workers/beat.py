@@ -173,11 +173,16 @@ async def run(configuration: Settings) -> None:
 
 
 def main(path: Path | None) -> None:
+    """Run one beat until it is told to stop; end with 1 when PostgreSQL is away at the start."""
     configuration = settings.load(path, os.environ)
     logs.configure(configuration.settled.log, role="beat")
     traces.send_to(configuration.settled.traces, role="beat")
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(configuration))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run(configuration))
+    except Unavailable as error:
+        log.warning("beat.postponed", reason=error.detail)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ import threading
 import structlog
 import uvloop
 
-from service.runtime import Runtime, introduce, open_runtime
+from service.errors import Unavailable
+from service.runtime import Runtime, Urls, introduce, open_runtime
 from service.settings import Settings
 from workers.drains import Drains
 
@@ -34,11 +35,16 @@ class WorkerProcess:
         self._drains: Drains | None = None
         self._thread = threading.Thread(target=self._run, name="drains", daemon=True)
 
-    def start(self) -> None:
-        """Open the runtime in its own thread; returns when the drains answer."""
+    def start(self) -> Urls:
+        """Open the runtime in its own thread; return where its servers are, once drains answer.
+
+        Ends the process when PostgreSQL is away.
+        """
         threading.excepthook = _end_process
         self._thread.start()
         self._opened.wait()
+        assert self._runtime is not None, "set before the event"
+        return self._runtime.urls
 
     def ring(self, task: str) -> None:
         """Answer a doorbell: take its token away and have the drain look for work."""
@@ -80,8 +86,12 @@ def _end_process(crash: threading.ExceptHookArgs) -> None:
     """End the whole process when its loop fails, whatever it was, MemoryError included.
 
     A process that cannot work on must not look alive; the supervisor starts a new one, and the
-    leases bring its rows back.
+    leases bring its rows back. Unavailable only comes here before the drains run: what is away
+    later they wait for.
     """
     error = crash.exc_value
-    log.error("worker.crashed", exc_info=(crash.exc_type, error, crash.exc_traceback))
+    if isinstance(error, Unavailable):
+        log.warning("worker.postponed", reason=error.detail)
+    else:
+        log.error("worker.crashed", exc_info=(crash.exc_type, error, crash.exc_traceback))
     os._exit(1)

@@ -79,7 +79,7 @@ class Step(Section):
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name) or self.name in ROOTS:
             raise Expected("a name of small letters that is no word of ours", at="name")
-        if not re.fullmatch(r"/[^?#\s]*", self.path):
+        if not re.fullmatch(r"/[^?#\s]*", self.path) or not self.path.isprintable():
             raise Expected('a path such as "/api/{parameters.database}"', at="path")
         for name, text in self.headers.items():
             if not HEADER.fullmatch(name) or not fits_header(text):

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -65,15 +65,17 @@ class RecipeOutlet:
         HTTP status counts as it does for a webhook.
         """
         [notification] = notifications
-        calls = _Calls(self._wire, at=at, timeout_seconds=timeout_seconds)
+        calls = _Calls(
+            self._wire, at=at, timeout_seconds=timeout_seconds, confided=self._confided()
+        )
         try:
             values = self._values_of(notification, calls)
             for step in self._recipe.steps:
                 values[step.name] = await calls.send(self._request(step, values, calls))
                 self._look(step, values, calls)
         except _Ended as ended:
-            return self._masked(ended.outcome)
-        return self._masked(calls.ended("delivered", "done").outcome)
+            return ended.outcome
+        return calls.ended("delivered", "done").outcome
 
     async def aclose(self) -> None:
         """Keeps nothing open: the wire is others' too."""
@@ -126,15 +128,12 @@ class RecipeOutlet:
         if step.done_if and all(_holds(condition, values) for condition in step.done_if):
             raise calls.ended("delivered", "already_done")
 
-    def _masked(self, outcome: Outcome) -> Outcome:
-        """Return an outcome without what we sent in confidence, should the ERP have echoed it."""
+    def _confided(self) -> list[str]:
+        """Return what we send in confidence, the longest first: one may be a part of another."""
         secrets = [self._endpoint.password, self._endpoint.token]
-        sent = [secret.reveal() for secret in secrets if secret]
-        sent += [text.rpartition(" ")[2] for text in self._credentials().values()]
-        excerpt = outcome.excerpt
-        for text in sent:
-            excerpt = excerpt.replace(text, "***")
-        return replace(outcome, excerpt=excerpt)
+        sent = {secret.reveal() for secret in secrets if secret}
+        sent |= {text.rpartition(" ")[2] for text in self._credentials().values()} - {""}
+        return sorted(sent, key=len, reverse=True)
 
     def _credentials(self) -> dict[str, str]:
         token = _revealed(self._endpoint.token) or ""
@@ -157,10 +156,16 @@ class _Ended(Exception):
 
 
 class _Calls:
-    """The calls of one attempt: together they have the endpoint's time-out."""
+    """The calls of one attempt: together they have the endpoint's time-out.
 
-    def __init__(self, wire: Wire, *, at: datetime, timeout_seconds: float) -> None:
+    confided is what no outcome shows, should the ERP repeat it.
+    """
+
+    def __init__(
+        self, wire: Wire, *, at: datetime, timeout_seconds: float, confided: Sequence[str]
+    ) -> None:
         self._wire = wire
+        self._confided = confided
         self._at = at
         self._started = time.monotonic()
         self._timeout_seconds = timeout_seconds
@@ -174,7 +179,7 @@ class _Calls:
                 code,
                 self._last.status_code if self._last else None,
                 milliseconds_since(self._started),
-                excerpt_of(self._last.content) if self._last else "",
+                self._excerpt(),
                 None,
             )
         )
@@ -196,11 +201,26 @@ class _Calls:
         duration_ms = milliseconds_since(self._started)
         judged = judge(self._last, duration_ms=duration_ms, now=self._at)
         if judged.result != "delivered":
-            raise _Ended(judged)
+            raise _Ended(replace(judged, excerpt=self._excerpt()))
         try:
             return _decoder.decode(self._last.content or b"null")
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeError, InvalidOperation, RecursionError) as error:
             raise self.ended("retry", "answer_unreadable") from error
+
+    def _excerpt(self) -> str:
+        """Return the start of the last answer without what we sent in confidence.
+
+        It is masked before the answer is cut, for half a key is one too, and again behind that:
+        what does not print is left out, which may put the parts of a key together.
+        """
+        content = self._last.content if self._last else b""
+        for text in self._confided:
+            for spelled in (text, json.dumps(text)[1:-1]):
+                content = content.replace(spelled.encode(), b"***")
+        excerpt = excerpt_of(content)
+        for text in self._confided:
+            excerpt = excerpt.replace(text, "***")
+        return excerpt
 
 
 def _holds(condition: Condition, values: Values) -> bool:

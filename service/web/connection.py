@@ -79,6 +79,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._watch.cancel()
+        # uvicorn tells the last request alone: one sent before it would go on to answer.
+        self._line.hush()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -254,7 +256,7 @@ class _Line:
         *,
         is_receiving: Callable[[], bool],
     ) -> None:
-        self.write = transport.write
+        self.write: Callable[[bytes], None] = transport.write
         self.abort = transport.abort
         self._transport = transport
         self._loop = loop
@@ -275,8 +277,17 @@ class _Line:
             return
         self._is_half_closed = True
         self._transport.write_eof()
+        self.hush()
         self._transport.resume_reading()
         self._loop.call_later(LINGER_SECONDS_MAX, self._transport.abort)
+
+    def hush(self) -> None:
+        """Write nothing more: nobody reads it, and the transport would raise."""
+        self.write = _unheard
+
+
+def _unheard(_data: bytes) -> None:
+    """Take what somebody still has to say on a line that has ended."""
 
 
 def _raw(problem: Problem, *, keep: bool = False) -> bytes:

@@ -93,6 +93,7 @@ STEP = RECIPE[RECIPE.index("[[step]]") :]
         ('"find"', '"data"', "step[0].name: expected a name of small letters"),
         ('"/{parameters.company}/bills"', '"bills"', "step[0].path: expected a path such as"),
         ("company}/bills", "company}/bills?a", "step[0].path: expected a path such as"),
+        ("company}/bills", "company}/bills\\u0000", "step[0].path: expected a path such as"),
         ("{parameters.company}", "{parameters.none}", "step[0]: expected one of its own param"),
         ("{parameters.company}", "{token}", "step[0]: expected placeholders of"),
         ("{data.reference}", "{later.id}", "step[0]: expected placeholders of"),

@@ -204,7 +204,9 @@ async def test_what_was_done_but_does_not_show_is_tried_again() -> None:
         (httpx.Response(302), ("retry", "http_302")),
         (httpx.Response(200, content=b"<html>"), ("retry", "answer_unreadable")),
         (httpx.Response(200, content=b'"\\ud800"'), ("retry", "answer_unreadable")),
+        (httpx.Response(200, content=b'{"error": "\xe9"}'), ("retry", "answer_unreadable")),
         (httpx.Response(200, content=b"[" * 60_000), ("retry", "answer_unreadable")),
+        (httpx.Response(200, content=b"[1e-9999999999999999999]"), ("retry", "answer_unreadable")),
         (httpx.Response(200, content=b""), ("retry", "payment_unknown")),
         (httpx.Response(200, json={"error": ["no"]}), ("retry", "payment_unknown")),
     ],
@@ -258,6 +260,29 @@ async def test_an_erp_that_echoes_our_secrets_has_them_masked() -> None:
     [outcome] = await told(wire)
 
     assert outcome.excerpt == "Basic *** *** went wrong"
+
+
+@pytest.mark.parametrize("password", [PASSWORD, 'two  "words"\u00e9 ', " "])
+async def test_a_secret_is_masked_however_it_is_spelled_and_wherever_the_answer_is_cut(
+    password: str,
+) -> None:
+    wire = Tryton(payment())
+    for echoed in (password, json.dumps(password)[1:-1]):
+        wire.broken = httpx.Response(500, content=b"." * 2040 + echoed.encode())
+        [cut] = await told(wire, password=Secret(password))
+        wire.broken = httpx.Response(500, content=b"<" + echoed.encode() + b">")
+        [whole] = await told(wire, password=Secret(password))
+
+        assert cut.excerpt == "." * 2040 + "***"
+        assert whole.excerpt == "<***>"
+
+
+async def test_a_secret_in_parts_that_do_not_print_is_masked_as_well() -> None:
+    wire = Tryton(payment())
+    wire.broken = httpx.Response(500, text=PASSWORD.replace("-", "-\x00"))
+    [outcome] = await told(wire)
+
+    assert outcome.excerpt == "***"
 
 
 async def test_a_reference_from_outside_is_one_json_value_whatever_it_holds() -> None:

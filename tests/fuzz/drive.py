@@ -4,6 +4,7 @@ Ends by itself after so many seconds, with 77 at the first input that makes the 
 it found new goes on being kept in FOLDER, and an input that makes it raise in FOLDER/finding-*.
 """
 
+import random
 import sys
 from pathlib import Path
 
@@ -12,11 +13,13 @@ import atheris
 INPUT_BYTES_MAX = 16 * 1024
 INPUT_SECONDS_MAX = 20  # an input that takes longer is a finding
 MEMORY_MB_MAX = 2_048
+STRUCTURED_SHARE = 0.5
 
 
 def main() -> None:
     name, seconds, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     with atheris.instrument_imports(include=["service"]):
+        from tests.fuzz.mutate import mutated
         from tests.fuzz.targets import TARGETS
     target = TARGETS[name]
     corpus = folder / "corpus"
@@ -32,7 +35,16 @@ def main() -> None:
         "print_final_stats": 1,
     }
     arguments = [f"-{option}={value}" for option, value in options.items()]
-    atheris.Setup([sys.argv[0], *arguments, str(corpus)], target.run)
+
+    def mutate(data: bytes, bytes_max: int, number: int) -> bytes:
+        """Change a value or a word in every other input, and bytes in the rest."""
+        chance = random.Random(number)
+        changed = mutated(target, data, chance) if chance.random() < STRUCTURED_SHARE else None
+        if changed is None or len(changed) > bytes_max:
+            return bytes(atheris.Mutate(data, bytes_max))
+        return changed
+
+    atheris.Setup([sys.argv[0], *arguments, str(corpus)], target.run, custom_mutator=mutate)
     atheris.Fuzz()
 
 

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.domain.event import Call
 from service.web.app import create_app
+from service.web.connection import Limits
 from service.web.server import Server
 from tests.fuzz.target import Target
 from tests.web.conftest import not_opened
@@ -40,6 +41,26 @@ PATHS = [
     b"/webhooks/%6fpen;x",
     b"*",
 ]
+PATH_WORDS = [
+    *(
+        b"/",
+        b"//",
+        b"/.",
+        b"/..",
+        b"/./",
+        b"\\",
+        b"%2f",
+        b"%2F",
+        b"%2e",
+        b"%00",
+        b"%",
+        b";",
+        b";x=y",
+    ),
+    *(b"?", b"#", b"http://", b"https://a@b:8", b"HTTP://", b":80", b"[::1]", b" ", b"\t", b"\xe9"),
+    *(b"webhooks", b"/webhooks/", b"open", b"ginger-nl", TOKEN.encode(), TOKEN.upper().encode()),
+    *(b"readyz", b"v1", b"console"),
+]
 
 Seen = tuple[bytes, bytes, bytes]  # method, target and body of a request
 
@@ -47,20 +68,24 @@ Seen = tuple[bytes, bytes, bytes]  # method, target and body of a request
 def targets() -> dict[str, Target]:
     return {
         "connection": Target(_connection, REQUESTS),
-        "path": Target(_path, PATHS),
+        "path": Target(_path, PATHS, PATH_WORDS),
     }
 
 
 @dataclass
 class Wire:
-    """Stands for a socket: keeps what is written."""
+    """Stands for a socket: keeps what is written, and what is once it has ended."""
 
     written: bytes = b""
+    written_late: bytes = b""
     is_closed: bool = False
+    is_ended: bool = False
 
     def write(self, data: bytes) -> None:
-        assert not self.is_closed, "written after closing"
-        self.written += data
+        if self.is_closed or self.is_ended:
+            self.written_late += data
+        else:
+            self.written += data
 
     def close(self) -> None:
         self.is_closed = True
@@ -69,6 +94,7 @@ class Wire:
 
     def write_eof(self) -> None:
         """The other half stays open."""
+        self.is_ended = True
 
     def is_closing(self) -> bool:
         return self.is_closed
@@ -108,33 +134,43 @@ class Witness:
 
 
 @cache
-def _loop() -> asyncio.AbstractEventLoop:
+def loop() -> asyncio.AbstractEventLoop:
+    """One loop for the whole process; it runs in `turn` alone."""
     return asyncio.new_event_loop()
+
+
+def connected(
+    app: Any, *, state: dict[str, Any] | None = None, limits: Limits | None = None
+) -> tuple[asyncio.Protocol, Wire, Server]:
+    """Return a new connection to app, its wire, and its server."""
+    server, wire = Server(app, limits=limits), Wire()
+    server.config.load()
+    protocol = server.config.http_protocol_class(  # type: ignore[call-arg]
+        config=server.config, server_state=server.server_state, app_state=state or {}, _loop=loop()
+    )
+    protocol.connection_made(cast("asyncio.Transport", wire))
+    return protocol, wire, server
+
+
+def turn() -> None:
+    for _ in range(TURNS):
+        loop().call_soon(loop().stop)
+        loop().run_forever()
 
 
 def _talk(app: Any, *pieces: bytes, state: dict[str, Any] | None = None) -> Wire:
     """Have a connection of its own receive the pieces; return what it wrote."""
-    loop, wire = _loop(), Wire()
-    server = Server(app)
-    server.config.load()
-    protocol = server.config.http_protocol_class(  # type: ignore[call-arg]
-        config=server.config, server_state=server.server_state, app_state=state or {}, _loop=loop
-    )
-    protocol.connection_made(cast("asyncio.Transport", wire))
+    protocol, wire, server = connected(app, state=state)
     for piece in pieces:
         if not wire.is_closed:
             protocol.data_received(piece)
-            _turn(loop)
+            turn()
+    wire.is_closed = True
     protocol.connection_lost(None)
-    _turn(loop)
+    turn()
+    assert not wire.written_late
     assert not server.server_state.tasks, "a task that outlives its connection"
     return wire
-
-
-def _turn(loop: asyncio.AbstractEventLoop) -> None:
-    for _ in range(TURNS):
-        loop.call_soon(loop.stop)
-        loop.run_forever()
 
 
 def _connection(data: bytes) -> None:
@@ -212,8 +248,11 @@ def _path(target: bytes) -> None:
 
 
 def _path_of(target: bytes) -> bytes:
-    """Return the path in a target of either form. Source: RFC 9112, section 3.2."""
-    path = target.split(b" ")[0].partition(b"?")[0].partition(b"#")[0]
+    """Return the path in a target of either form. Source: RFC 9112, section 3.2.
+
+    More than one space before it is no part of it: parsers may split a line at its words.
+    """
+    path = target.lstrip(b" ").split(b" ")[0].partition(b"?")[0].partition(b"#")[0]
     if not path.startswith(b"/"):
         path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
     return path

@@ -10,11 +10,13 @@ SEPARATOR = b"\n----\n"
 class Target:
     """run takes any bytes and raises nothing; seeds are ordinary ones, to begin from.
 
-    is_slow says that a run takes tens of milliseconds, so that the suite takes few.
+    words are such as mean something there, for what is no JSON. is_slow says that a run takes
+    milliseconds, so that the suite takes few.
     """
 
     run: Callable[[bytes], None]
     seeds: Sequence[bytes]
+    words: Sequence[bytes] = ()
     is_slow: bool = False
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.fuzz.mutate import mutated
 from tests.fuzz.target import SEPARATOR, Target
 from tests.fuzz.targets import TARGETS
 
@@ -27,6 +28,8 @@ def mutations(name: str, target: Target) -> Iterator[bytes]:
     chance, seeds = random.Random(name), list(target.seeds)
     for _ in range(MUTATIONS_OF_SLOW if target.is_slow else MUTATIONS):
         seed = chance.choice(seeds)
+        if (changed := mutated(target, seed, chance)) is not None:
+            yield changed
         start = chance.randint(0, len(seed))
         end = min(len(seed), start + chance.choice([0, 1, 4, 40]))
         yield seed[:start] + chance.choice(ODD) + seed[end:]

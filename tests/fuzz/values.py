@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from service.domain.event import Call
+from service.domain.redaction import LINES_MAX, redact, redact_answer
 from service.domain.retry import http_date_in, parse_retry_after
 from service.domain.signature import key_of, sign, verify
 from service.domain.strict_json import NotStrict, parse
@@ -29,6 +30,7 @@ from service.web.security import identify
 from service.web.webhooks import headers_of, source_of
 from tests.fuzz.target import Target, joined, parts_of
 from tests.providers.table import WORLDS
+from tests.providers.world import RECORDED
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 NOW = datetime(2026, 11, 20, 14, 31, 2, tzinfo=UTC)
@@ -61,6 +63,7 @@ def targets() -> dict[str, Target]:
         "source": Target(_source, [b"x-forwarded-for: 192.0.2.1, ::ffff:10.0.0.1\nvia: a\nvia: b"]),
         "api_key": Target(_api_key, [b"Bearer key-of-an-operator", b"bearer  x"]),
         "session_cookie": Target(_cookie, [new_cookie(API_KEY, now=NOW).encode()]),
+        "redaction": Target(_redaction, _kept_bodies()),
         "form": Target(_form, [b"reason=seen+to&key=%C3%A9&all=1&all=2"]),
     }
 
@@ -71,6 +74,16 @@ def _vectors(provider: str) -> list[bytes]:
         joined((one["header_value"] or "").encode("latin-1"), base64.b64decode(one["body_base64"]))
         for one in told["vectors"]
     ]
+
+
+def _kept_bodies() -> list[bytes]:
+    """What providers sent, as it came and as answers to two calls are kept."""
+    bodies = [path.read_bytes() for path in sorted(RECORDED.glob("*/*.json"))]
+    return [*bodies, *(_kept(one) + _kept(one) for one in bodies[::10])]
+
+
+def _kept(answer: bytes) -> bytes:
+    return b"GET /v1/orders/7?page=2 200 %d\n%b\n" % (len(answer), answer)
 
 
 def _json(data: bytes) -> None:
@@ -181,6 +194,15 @@ def _cookie(data: bytes) -> None:
     text = data.decode("latin-1")
     if session_of(text, [API_KEY], now=NOW) is not None:
         assert json.loads(base64.urlsafe_b64decode(text.split(".")[0] + "=="))["key"] == "ops"
+
+
+def _redaction(data: bytes) -> None:
+    """What is shown of anything prints and has an end."""
+    for shown in (redact(data), *redact_answer(data)):
+        lines = shown.text.split("\n")
+        assert len(lines) <= LINES_MAX + 1
+        assert all(line.isprintable() for line in lines)
+        assert (shown.about + shown.problem).isprintable()
 
 
 def _form(data: bytes) -> None:

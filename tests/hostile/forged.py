@@ -81,6 +81,7 @@ def _told_of_forged(
             "bound_s": posted + bound,
             "calls": len(asked),
             "calls_for_genuine": len(genuine),
+            "calls_for_lists": len(asked) - len(genuine) - len(made_up),
             "calls_for_forged": len(made_up),
             "calls_for_forged_max": share_max,
             "most_calls_in_3_s": densest,

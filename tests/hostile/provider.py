@@ -21,8 +21,14 @@ class Asked:
     path: str
 
     @property
+    def is_list(self) -> bool:
+        return self.path.partition("?")[0].endswith("/v1/orders/")
+
+    @property
     def order_id(self) -> str:
-        return self.path.partition("?")[0].rstrip("/").rpartition("/")[2]
+        """Return the order that was asked for, "" for a list of them."""
+        last = self.path.partition("?")[0].rstrip("/").rpartition("/")[2]
+        return "" if self.is_list else last
 
 
 @dataclass
@@ -65,8 +71,7 @@ class Provider:
             def do_GET(self) -> None:
                 asked = Asked(time.monotonic(), self.path)
                 provider.asked.append(asked)
-                is_list = asked.path.partition("?")[0].endswith("/v1/orders/")
-                body = b"[]" if is_list else provider.answers.get(asked.order_id)
+                body = b"[]" if asked.is_list else provider.answers.get(asked.order_id)
                 self.send_response(200 if body is not None else 404)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(body or b"{}")))

@@ -5,12 +5,13 @@ import hashlib
 import hmac
 import json
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -154,6 +155,16 @@ class Site:
         """Return how many errors nobody had a name for, in all logs of all processes so far."""
         logs = [path.read_text(errors="replace") for path in self.folder.glob("*.log")]
         return sum(log.count("Traceback") + log.count("internal_error") for log in logs)
+
+    def keep_logs(self, name: str, within: Path | None = None) -> Path:
+        """Copy the logs of all processes and servers into a folder that stays; return it.
+
+        It is made within a folder, by default that of the system for temporary files.
+        """
+        kept = Path(mkdtemp(prefix=f"settled-hostile-{name}-", dir=within))
+        for log in (*self.folder.glob("*.log"), *self.folder.glob("data/*.log")):
+            shutil.copyfile(log, kept / log.name)
+        return kept
 
 
 @contextmanager

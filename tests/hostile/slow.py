@@ -2,14 +2,17 @@
 
 import asyncio
 import resource
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 
+from tests.bench.processes import holding
 from tests.hostile.site import Site
-from tests.hostile.told import Told, honest_sender, percentile
+from tests.hostile.told import Honest, Told, honest_sender, percentile
 
 # The receiver's bounds: from the first byte to the end of the body, and to the answer of a call.
 # Source: service/web/connection.py, Limits; service/web/webhooks.py.
@@ -21,6 +24,14 @@ DRIP_SECONDS = 0.5
 ALONE_SECONDS = 4.0
 OPENING_SECONDS = 8.0  # from the first connection to the last
 FILES_SPARE = 200
+
+# Of a crowd, whose connections are all open at once before the first has to be closed.
+CROWD_OPENING_SECONDS = 5.0
+CROWD_SHARE_MIN = 0.95  # of them, at once
+SAMPLE_SECONDS = 0.2
+# Twice the longest head that is taken: what a connection may cost while it is open.
+PER_CONNECTION_KB_MAX = 32.0
+AGAIN_MB_MAX = 8.0  # more than the first crowd, for a second one
 
 
 @dataclass(frozen=True)
@@ -37,28 +48,93 @@ def attack(site: Site, connections: int) -> Iterator[Told]:
     kinds = _kinds(site)
     with honest_sender(site) as alone:
         time.sleep(ALONE_SECONDS)
-    # In a process of its own: in ours it would hold up the honest sender.
-    apart = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-    with apart, honest_sender(site) as beside:
-        closed = apart.submit(hold, site.port, kinds, connections).result()
-    alone_ms, beside_ms = percentile(alone.ms, 0.99), percentile(beside.ms, 0.99)
+    with honest_sender(site) as beside:
+        closed = _held_apart(site, kinds, connections, OPENING_SECONDS)
     for name, kind in kinds.items():
-        latest = max(closed[name])
-        yield Told(
-            f"slow.{name}",
-            latest <= kind.bound_seconds + SLACK_SECONDS,
-            {
-                "connections": connections,
-                "closed": len(closed[name]),
-                "latest_s": latest,
-                "bound_s": kind.bound_seconds,
-            },
-        )
+        yield _told_of_closing(f"slow.{name}", kind, closed[name])
+    yield _told_of_honest("slow.honest_beside", alone, beside, connections * len(kinds))
+
+
+def crowd(site: Site, connections: int) -> Iterator[Told]:
+    """Hold so many connections at once, of the kinds that may stay longest; tell what they cost.
+
+    A second crowd shows that what stays behind the first one is used again.
+    """
+    kinds = {
+        name: kind for name, kind in _kinds(site).items() if kind.bound_seconds == READ_SECONDS
+    }
+    each = connections // len(kinds)
+    with honest_sender(site) as alone:
+        time.sleep(ALONE_SECONDS)
+    before_mb = site.resident_mb()
+    with watched(site) as most, honest_sender(site) as beside:
+        closed = _held_apart(site, kinds, each, CROWD_OPENING_SECONDS)
+    for name, kind in kinds.items():
+        yield _told_of_closing(f"crowd.{name}", kind, closed[name])
+    yield _told_of_honest("crowd.honest_beside", alone, beside, most.open)
+    after_mb = site.resident_mb()
+    with watched(site) as again:
+        _held_apart(site, kinds, each, CROWD_OPENING_SECONDS)
+    grew_kb = (most.mb - before_mb) * 1024 / max(most.open, 1)
     yield Told(
-        "slow.honest_beside",
+        "crowd.memory",
+        min(most.open, again.open) >= CROWD_SHARE_MIN * each * len(kinds)
+        and grew_kb <= PER_CONNECTION_KB_MAX
+        and again.mb - most.mb <= AGAIN_MB_MAX,
+        {
+            "connections": each * len(kinds),
+            "most_at_once": most.open,
+            "before_mb": before_mb,
+            "most_mb": most.mb,
+            "after_mb": after_mb,
+            "most_again_mb": again.mb,
+            "kb_per_connection": grew_kb,
+            "kb_per_connection_max": PER_CONNECTION_KB_MAX,
+        },
+    )
+
+
+@dataclass
+class Most:
+    """The most connections that the receiver had at once, and the most memory."""
+
+    open: int = 0
+    mb: float = 0.0
+
+
+@contextmanager
+def watched(site: Site) -> Iterator[Most]:
+    """Watch the receiver while the block lasts; files that were open before do not count."""
+    most, ends, before = Most(), threading.Event(), holding(site.receiver).open_files
+
+    def watch() -> None:
+        while not ends.wait(SAMPLE_SECONDS):
+            held = holding(site.receiver)
+            most.open = max(most.open, held.open_files - before)
+            most.mb = max(most.mb, held.resident_bytes / 2**20)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield most
+    finally:
+        ends.set()
+        thread.join()
+
+
+def _told_of_closing(attack: str, kind: Kind, closed: list[float]) -> Told:
+    latest = max(closed)
+    counts = {"connections": len(closed), "latest_s": latest, "bound_s": kind.bound_seconds}
+    return Told(attack, latest <= kind.bound_seconds + SLACK_SECONDS, counts)
+
+
+def _told_of_honest(attack: str, alone: Honest, beside: Honest, held: int) -> Told:
+    alone_ms, beside_ms = percentile(alone.ms, 0.99), percentile(beside.ms, 0.99)
+    return Told(
+        attack,
         beside_ms <= HONEST_MS_MAX and not beside.refused,
         {
-            "held": connections * len(kinds),
+            "held": held,
             "calls": len(beside.ms),
             "refused": beside.refused,
             "p99_ms": beside_ms,
@@ -85,17 +161,32 @@ def _allow_files(wanted: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def hold(port: int, kinds: dict[str, Kind], connections: int) -> dict[str, list[float]]:
-    """Return, by kind, after how many seconds each connection was closed by the receiver."""
+def _held_apart(
+    site: Site, kinds: dict[str, Kind], connections: int, opening_seconds: float
+) -> dict[str, list[float]]:
+    """Hold in a process of its own: in ours it would hold up the honest sender."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
+        return apart.submit(hold, site.port, kinds, connections, opening_seconds).result()
+
+
+def hold(
+    port: int, kinds: dict[str, Kind], connections: int, opening_seconds: float
+) -> dict[str, list[float]]:
+    """Open so many of each kind within opening_seconds, evenly.
+
+    Return, by kind, after how many seconds each connection was closed by the receiver.
+    """
     _allow_files(connections * len(kinds) + FILES_SPARE)
-    return asyncio.run(_hold(port, kinds, connections))
+    return asyncio.run(_hold(port, kinds, connections, opening_seconds))
 
 
-async def _hold(port: int, kinds: dict[str, Kind], connections: int) -> dict[str, list[float]]:
+async def _hold(
+    port: int, kinds: dict[str, Kind], connections: int, opening_seconds: float
+) -> dict[str, list[float]]:
     held = {
         name: asyncio.gather(
             *(
-                _until_closed(port, kind, OPENING_SECONDS * number / connections)
+                _until_closed(port, kind, opening_seconds * number / connections)
                 for number in range(connections)
             )
         )
@@ -111,7 +202,7 @@ async def _until_closed(port: int, kind: Kind, wait_seconds: float) -> float:
     writer.write(kind.start)
     reading = asyncio.create_task(reader.read())
     while not reading.done():
-        await asyncio.wait({reading}, timeout=DRIP_SECONDS)
+        await asyncio.wait({reading}, timeout=DRIP_SECONDS if kind.drip else None)
         if kind.drip and not reading.done():
             writer.write(kind.drip)
     seconds = time.monotonic() - began

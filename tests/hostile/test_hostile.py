@@ -1,8 +1,14 @@
 """That the attacks can tell a receiver that holds from one that does not."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
+from service.embedded import Urls
 from tests.hostile import addresses
+from tests.hostile.provider import Provider
+from tests.hostile.site import Site
 from tests.hostile.timing import alternated, compare
 from tests.hostile.told import Told, percentile, statuses_in
 
@@ -57,3 +63,20 @@ def test_no_spelling_of_an_inner_address_is_connected_to() -> None:
 
     assert told.holds, told
     assert told.counts["connects_to_blocked"] == 0
+
+
+def test_the_logs_of_an_attack_are_kept_when_its_folder_is_gone(tmp_path: Path) -> None:
+    (folder := tmp_path / "site").mkdir()
+    (folder / "data").mkdir()
+    (folder / "web.log").write_text("Traceback")
+    (folder / "data" / "postgres.log").write_text("FATAL")
+    site = Site(folder, 0, 0, "", Urls("", ""), Provider())
+
+    kept = site.keep_logs("slow", tmp_path)
+    shutil.rmtree(folder)
+
+    assert kept.name.startswith("settled-hostile-slow-")
+    assert {log.name: log.read_text() for log in kept.iterdir()} == {
+        "web.log": "Traceback",
+        "postgres.log": "FATAL",
+    }

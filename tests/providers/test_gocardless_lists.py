@@ -115,6 +115,8 @@ def test_a_sweep_looks_also_where_an_action_is_new() -> None:
         {"events": [], "meta": {"cursors": {"after": 7}}},
         events(after=""),
         events(after="x" * 201),
+        events(after="EV08\n"),
+        events(after="EV\u046b8"),
         events(after="EV09"),
     ],
 )

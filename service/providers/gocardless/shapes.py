@@ -18,7 +18,7 @@ T = TypeVar("T")
 Minor = Annotated[int, Meta(ge=0)]
 Word = Annotated[str, Meta(min_length=1, max_length=100)]
 # The id of a page's last record, but opaque. Source: section 8.
-Cursor = Annotated[str, Meta(min_length=1, max_length=200)]
+Cursor = Annotated[str, Meta(max_length=200, pattern=r"\A[!-~]+\Z")]
 
 # Opaque but for the prefix, and of any length; these characters need no escaping in a URL.
 _SHAPES: Final = {

@@ -56,7 +56,7 @@ class Visit:
 
     @property
     def may_see_bodies(self) -> bool:
-        """Return whether what a provider sent is shown, redacted as it is."""
+        """Return whether what a provider sent is shown, redacted, and how the ERP answered."""
         return _suffices(self.session.key.role, "operator")
 
     @property

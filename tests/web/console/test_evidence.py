@@ -10,6 +10,7 @@ from service.runtime import Runtime
 from service.storage.identifiers import new_id
 from tests.storage.rows import (
     insert,
+    insert_delivery,
     insert_event,
     insert_notification,
     insert_request,
@@ -141,6 +142,28 @@ async def test_a_timeline_leads_an_operator_to_its_evidence_and_a_viewer_to_none
     assert f'hx-get="{READ}"' in await operator.page(path)
     assert not [link for link in links_in(await viewer.page(path)) if "/reads/" in link]
     assert (await viewer.client.get(READ)).status_code == 403
+
+
+async def test_what_the_erp_answered_is_shown_to_an_operator_and_to_no_viewer(
+    operator: Visitor, viewer: Visitor
+) -> None:
+    pool = operator.runtime.pool
+    request_id = await insert_request(pool, "p", id=id_of("prq", 1))
+    await insert_transition(pool, request_id, 1, recorded_at=NOW)
+    message = await insert_notification(pool, request_id, 1, created_at=NOW)
+    delivery = await insert_delivery(
+        pool, message, id=id_of("dlv", 1), subject_id=request_id, notified_at=NOW
+    )
+    await insert(
+        pool, "attempts", delivery_id=delivery, number=1, at=NOW, outcome="http_500",
+        status_code=500, duration_ms=12, excerpt="no invoice of J. de Vries", notified_at=NOW,
+    )  # fmt: skip
+    path = f"/console/deliveries/{delivery}"
+
+    assert "no invoice of J. de Vries" in text_in(await operator.page(path))
+    seen = text_in(await viewer.page(path))
+    assert "http 500" in seen
+    assert "Vries" not in seen
 
 
 @pytest.mark.parametrize(
