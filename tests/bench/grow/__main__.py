@@ -19,15 +19,18 @@ from service.errors import SettledError
 from tests.bench.grow import store
 from tests.bench.grow.mould import EVENTS_PER_REQUEST
 from tests.bench.grow.pages import PAGES
-from tests.bench.grow.sides import BATCH, Figures, Side, side_of
+from tests.bench.grow.sides import BATCH, Figures, Round, Side, side_of
 from tests.bench.report import ratio, say, say_machine, spread, table
 
-ROUNDS: Final = 5
-BATCHES, CALLS = 20, 10  # of 100 events, and of each page, in a round
-QUICK_ROUNDS, QUICK_BATCHES, QUICK_CALLS = 3, 5, 5
+# PostgreSQL waits 5 minutes between two checkpoints: 30,000 events are 100 a second.
+ROUNDS, ROUND = 5, Round(events_between=30_000, events=2_000, calls=10)
+QUICK_ROUNDS, QUICK_ROUND = 3, Round(events_between=5_000, events=500, calls=5)
 
+# A page that is changed for the first time after a checkpoint is logged whole. So the first figure
+# is the worst there is, and the second what an event costs as they come.
 STAGES: Final = {
-    "insert": "event stored and made due",
+    "insert": "event stored and made due, right after a checkpoint",
+    "insert_long": "the same, all events between two checkpoints",
     "claim": "request claimed and recorded",
     "deliver": "delivery claimed and closed",
     "list": "all pages, each once",
@@ -87,7 +90,7 @@ def _say_built(url: str, built: store.Built) -> None:
 async def _measure(url: str, sizes: Sequence[int], *, quick: bool) -> None:
     store.renew(url, store.database_of(0))
     rounds = QUICK_ROUNDS if quick else ROUNDS
-    batches, calls = (QUICK_BATCHES, QUICK_CALLS) if quick else (BATCHES, CALLS)
+    work = QUICK_ROUND if quick else ROUND
     async with AsyncExitStack() as stack:
         sides = []
         for size in (0, *sizes):
@@ -95,13 +98,13 @@ async def _measure(url: str, sizes: Sequence[int], *, quick: bool) -> None:
             await store.make_partitions(of_size)
             sides.append(await stack.enter_async_context(side_of(of_size, size)))
         for side in sides:
-            await side.round(batches, calls)  # nothing is as slow as the first
+            await side.round(work)  # nothing is as slow as the first
             await side.tidy()
         taken: dict[int, list[Figures]] = {side.size: [] for side in sides}
         for number in range(rounds):
             # In turn forwards and backwards, so that none always comes after the same.
             for side in sides if number % 2 else reversed(sides):
-                taken[side.size].append(await side.round(batches, calls))
+                taken[side.size].append(await side.round(work))
         _print(taken)
         await _search(sides)
 

@@ -22,7 +22,7 @@ from service.storage.unit_of_work import unit_of_work
 from tests.bench import load
 from tests.bench.grow.mould import claim, delivered
 from tests.bench.grow.pages import PAGES, find_anchors, search_oldest
-from tests.bench.processes import cpu_seconds
+from tests.bench.processes import exact_cpu_seconds
 from tests.flow.world import ACCOUNT, Answer, Provider, World, order, world_on
 
 BATCH: Final = 100
@@ -53,6 +53,17 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Round:
+    """How much is done in a round: events that come between two checkpoints and are forgotten,
+    events that are recorded and told, and calls of each page.
+    """
+
+    events_between: int
+    events: int
+    calls: int
+
+
+@dataclass(frozen=True)
 class Side:
     """A database of one size, and what works on it as the product does."""
 
@@ -61,16 +72,20 @@ class Side:
     receiver: psycopg.AsyncConnection[Any]
     world: World
 
-    async def round(self, batches: int, calls: int) -> Figures:
-        """Store batches of events about new requests, record and tell them, and look at pages."""
+    async def round(self, work: Round) -> Figures:
+        """Store events between two checkpoints, then do all with others right after the second."""
         await self.run("checkpoint")
-        ids = [str(uuid4()) for _ in range(batches * BATCH)]
+        long = await self._cost(self._insert(_new_ids(work.events_between)))
+        await self.run("delete from due where not known")
+        await self.run("vacuum due")
+        await self.run("checkpoint")
         pages: dict[str, float] = {}
         stages = {
-            "insert": await self._cost(self._insert(ids)),
+            "insert": await self._cost(self._insert(_new_ids(work.events))),
+            "insert_long": long,
             "claim": await self._cost(self._claim()),
             "deliver": await self._cost(self._deliver()),
-            "list": await self._cost(self._look(calls, pages)),
+            "list": await self._cost(self._look(work.calls, pages)),
         }
         return Figures(stages, pages)
 
@@ -90,7 +105,7 @@ class Side:
         )
         row = await cursor.fetchone()
         assert row is not None, "an aggregate is always one row"
-        return cpu_seconds(row[0]), row[1]
+        return exact_cpu_seconds(row[0]), row[1]
 
     async def _insert(self, ids: list[str]) -> tuple[int, float]:
         """Store events as the receiver does, a hundred calls to a statement."""
@@ -172,6 +187,10 @@ class Side:
         await self.receiver.execute("set statement_timeout = 0")
         await self.receiver.execute(statement.encode())
         await self.receiver.execute(SESSION)
+
+
+def _new_ids(count: int) -> list[str]:
+    return [str(uuid4()) for _ in range(count)]
 
 
 @asynccontextmanager
