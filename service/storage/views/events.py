@@ -52,7 +52,7 @@ _SELECT = sql.SQL(
 # Each day by itself, because the index begins with it.
 _OF_ID: Final = """
     provider_id = %s and day = any(array(select generate_series(
-        (select min(day) from events), current_date + 1, '1 day')::date))
+        (select min(day) from events), (select max(day) from events), '1 day')::date))
 """
 
 
