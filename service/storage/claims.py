@@ -49,8 +49,9 @@ class Claims:
                             from events
                            where events.provider_id = named.provider_id
                              and day between current_date - 1 and current_date + 1
-                             and day = any(array[current_date - 1, current_date,
-                                                 current_date + 1])) as of_one
+                             and week_of(day) = any(array[week_of(current_date - 1),
+                                                          week_of(current_date + 1)])
+                       ) as of_one
                    ) as claimed
              where claimed.highest is not null
             """,

@@ -49,10 +49,10 @@ _SELECT = sql.SQL(
     """
 )
 
-# Each day by itself, because the index begins with it.
+# Each week by itself, because the index begins with it.
 _OF_ID: Final = """
-    provider_id = %s and day = any(array(select generate_series(
-        (select min(day) from events), (select max(day) from events), '1 day')::date))
+    provider_id = %s and week_of(day) = any(array(select generate_series(
+        week_of((select min(day) from events)), week_of((select max(day) from events)))))
 """
 
 
