@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from statistics import median
@@ -19,12 +19,14 @@ from service.errors import SettledError
 from tests.bench.grow import store
 from tests.bench.grow.mould import EVENTS_PER_REQUEST
 from tests.bench.grow.pages import PAGES
-from tests.bench.grow.sides import BATCH, Figures, Round, Side, side_of
+from tests.bench.grow.sides import BATCH, Figures, Side, side_of
 from tests.bench.report import ratio, say, say_machine, spread, table
 
-# PostgreSQL waits 5 minutes between two checkpoints: 30,000 events are 100 a second.
-ROUNDS, ROUND = 5, Round(events_between=30_000, events=2_000, calls=10)
-QUICK_ROUNDS, QUICK_ROUND = 3, Round(events_between=5_000, events=500, calls=5)
+ROUNDS: Final = 5
+BATCHES, CALLS = 20, 10  # of 100 events, and of each page, in a round
+# PostgreSQL waits 5 minutes between two checkpoints: 300 batches are 100 events a second.
+BATCHES_LONG: Final = 300
+QUICK_ROUNDS, QUICK_BATCHES, QUICK_CALLS, QUICK_BATCHES_LONG = 3, 5, 5, 50
 
 # A page that is changed for the first time after a checkpoint is logged whole. So the first figure
 # is the worst there is, and the second what an event costs as they come.
@@ -90,23 +92,38 @@ def _say_built(url: str, built: store.Built) -> None:
 async def _measure(url: str, sizes: Sequence[int], *, quick: bool) -> None:
     store.renew(url, store.database_of(0))
     rounds = QUICK_ROUNDS if quick else ROUNDS
-    work = QUICK_ROUND if quick else ROUND
+    batches, calls = (QUICK_BATCHES, QUICK_CALLS) if quick else (BATCHES, CALLS)
+    batches_long = QUICK_BATCHES_LONG if quick else BATCHES_LONG
     async with AsyncExitStack() as stack:
         sides = []
         for size in (0, *sizes):
             of_size = store.url_of(url, store.database_of(size))
             await store.make_partitions(of_size)
             sides.append(await stack.enter_async_context(side_of(of_size, size)))
-        for side in sides:
-            await side.round(work)  # nothing is as slow as the first
-            await side.tidy()
-        taken: dict[int, list[Figures]] = {side.size: [] for side in sides}
-        for number in range(rounds):
-            # In turn forwards and backwards, so that none always comes after the same.
-            for side in sides if number % 2 else reversed(sides):
-                taken[side.size].append(await side.round(work))
+        short = await _in_turn(sides, rounds, lambda side: side.round(batches, calls))
+        # Behind the others, which would meet the traces of what was forgotten.
+        long = await _in_turn(sides, rounds, lambda side: side.long_round(batches_long))
+        taken = {
+            size: [one | other for one, other in zip(short[size], long[size], strict=True)]
+            for size in short
+        }
         _print(taken)
         await _search(sides)
+
+
+async def _in_turn(
+    sides: Sequence[Side], rounds: int, work: Callable[[Side], Awaitable[Figures]]
+) -> dict[int, list[Figures]]:
+    """Do so many rounds on each side, after one that is not counted; return them by size."""
+    for side in sides:
+        await work(side)  # nothing is as slow as the first
+        await side.tidy()
+    taken: dict[int, list[Figures]] = {side.size: [] for side in sides}
+    for number in range(rounds):
+        # In turn forwards and backwards, so that none always comes after the same.
+        for side in sides if number % 2 else reversed(sides):
+            taken[side.size].append(await work(side))
+    return taken
 
 
 def _print(taken: Taken) -> None:

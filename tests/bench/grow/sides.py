@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from time import perf_counter
 from typing import Any, Final
 from uuid import uuid4
@@ -51,16 +52,9 @@ class Figures:
     stages: Mapping[str, Cost]
     pages: Mapping[str, float]
 
-
-@dataclass(frozen=True)
-class Round:
-    """How much is done in a round: events that come between two checkpoints and are forgotten,
-    events that are recorded and told, and calls of each page.
-    """
-
-    events_between: int
-    events: int
-    calls: int
+    def __or__(self, other: "Figures") -> "Figures":
+        """Return both: no stage or page is in either."""
+        return Figures({**self.stages, **other.stages}, {**self.pages, **other.pages})
 
 
 @dataclass(frozen=True)
@@ -72,22 +66,25 @@ class Side:
     receiver: psycopg.AsyncConnection[Any]
     world: World
 
-    async def round(self, work: Round) -> Figures:
-        """Store events between two checkpoints, then do all with others right after the second."""
-        await self.run("checkpoint")
-        long = await self._cost(self._insert(_new_ids(work.events_between)))
-        await self.run("delete from due where not known")
-        await self.run("vacuum due")
+    async def round(self, batches: int, calls: int) -> Figures:
+        """Store batches of events about new requests, record and tell them, and look at pages."""
         await self.run("checkpoint")
         pages: dict[str, float] = {}
         stages = {
-            "insert": await self._cost(self._insert(_new_ids(work.events))),
-            "insert_long": long,
+            "insert": await self._cost(self._insert(_new_ids(batches * BATCH))),
             "claim": await self._cost(self._claim()),
             "deliver": await self._cost(self._deliver()),
-            "list": await self._cost(self._look(work.calls, pages)),
+            "list": await self._cost(self._look(calls, pages)),
         }
         return Figures(stages, pages)
+
+    async def long_round(self, batches: int) -> Figures:
+        """Store batches of events between two checkpoints, and forget them again."""
+        await self.run("checkpoint")
+        began_at = utc_now()
+        cost = await self._cost(self._insert(_new_ids(batches * BATCH)))
+        await self._forget(began_at)
+        return Figures({"insert_long": cost}, {})
 
     async def _cost(self, work: Awaitable[tuple[int, float]]) -> Cost:
         """Do work that tells how many units it did in how many seconds."""
@@ -175,6 +172,24 @@ class Side:
         row = await cursor.fetchone()
         if row and row[0]:
             await self.run(f"vacuum (analyze) {row[0]}")
+
+    async def _forget(self, since: datetime) -> None:
+        """Remove events that came since then, and what they made due: nobody has acted on them.
+
+        Else the day would hold more with each round, and with each run on the same folder.
+        """
+        await self.run("set session_replication_role = replica")  # they are append-only
+        await self.run(
+            f"""
+            with gone as (delete from events where account = '{ACCOUNT}'
+                             and received_at >= '{since}' returning body_sha256)
+            delete from event_bodies using gone
+             where sha256 = body_sha256 and day >= '{since.date()}'
+            """
+        )
+        await self.run("delete from due where not known")
+        await self.run("reset session_replication_role")
+        await self.run("vacuum events, event_bodies, due")
 
     async def search(self) -> float | None:
         """Return the seconds of the longest search, None when its time-out ended it."""
