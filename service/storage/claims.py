@@ -22,8 +22,9 @@ class Claims:
         Requests of which nothing was claimed lately are left out. What its provider made before
         yesterday claims nothing, however late it came: no replica lags that far behind.
 
-        Each id is looked up by itself: joined, a plan made while there are few events goes on to
-        read all of the last minutes for every batch.
+        Each id is looked up by itself, by what only its own index has: joined, or looked up by
+        account and time, a plan made while there are few events goes on to read all of the last
+        minutes for every batch.
         """
         listed = list(keys)
         if not listed:
@@ -41,11 +42,16 @@ class Claims:
                            select related.provider_id from related where request_id = r.id
                           ) as named
                     cross join lateral (
-                          select max(claims) as claims from events
-                           where events.account = k.account
-                             and events.provider_id = named.provider_id
-                             and received_at > now() - make_interval(secs => %(seconds)s)
-                             and day between current_date - 1 and current_date + 1) as of_one
+                          select max(claims) filter (
+                                     where account = k.account
+                                       and received_at > now() - make_interval(secs => %(seconds)s)
+                                 ) as claims
+                            from events
+                           where events.provider_id = named.provider_id
+                             and day between current_date - 1 and current_date + 1
+                             and week_of(day) = any(array[week_of(current_date - 1),
+                                                          week_of(current_date + 1)])
+                       ) as of_one
                    ) as claimed
              where claimed.highest is not null
             """,

@@ -12,6 +12,7 @@ from service.storage.views.accounts import Configured, list_accounts, list_cover
 from service.storage.views.deliveries import DeliveryFilter, list_deliveries
 from service.storage.views.endpoints import list_endpoints
 from service.storage.views.events import EventFilter, list_events
+from service.storage.views.evidence import read_evidence
 from service.storage.views.gauges import read_gauges
 from service.storage.views.orders import OrderFilter, find_order, list_orders
 from service.storage.views.requests import RequestFilter, find_request, list_requests
@@ -188,6 +189,23 @@ async def test_events_page_across_days_newest_first(pool: Pool) -> None:
 
     ids = [event["id"] for event in [*first.items, *second.items]]
     assert ids == ["evt_0", "evt_1", "evt_2", "evt_3"]
+
+
+async def test_all_days_that_an_event_of_a_request_may_have_are_looked_at(pool: Pool) -> None:
+    request = await insert_request(pool, "a")
+    first, last = AT.date() - timedelta(days=36), AT.date() + timedelta(days=1)
+    for event, day in (("old", first), ("ahead", last)):
+        await insert_event(pool, event, "a", day=day)
+        await insert_event(pool, f"{event}_of_another", "b", day=day)
+
+    page = await list_events(pool, EventFilter(provider_id="a"), after=None, limit=10)
+    timeline = await list_timeline(pool, request, after=None, limit=10)
+    pack = await read_evidence(pool, request, with_raw=False, at=AT) or []
+
+    listed = {event["id"] for event in page.items}
+    told = {entry["id"] for entry in timeline.items if entry["what"] == "event"}
+    packed = {row["id"] for row in pack if row["what"] == "event"}
+    assert listed == told == packed == {"evt_old", "evt_ahead"}
 
 
 async def endpoint_with_one_notification(pool: Pool) -> str:

@@ -29,7 +29,8 @@ _ORDER = """
 _DROPPED_BEFORE = "select max(ends_at) as at from forgotten"
 
 # since, a day before we first saw any of it, leaves older partitions out here and below; events may
-# be 35 days older.
+# be 35 days older, and each of their weeks, up to the newest, is looked up by itself: their index
+# begins with it.
 _EVENTS = """
     select e.id, e.kind, e.provider_id, e.event_id, e.received_at, e.verdict, e.reason,
            e.body_sha256,
@@ -41,6 +42,8 @@ _EVENTS = """
             select account, kind, provider_id from related where request_id = %(request)s)
            as known using (account, kind, provider_id)
      where e.day >= %(events_since)s
+       and week_of(e.day) = any(array(select generate_series(
+               week_of(%(events_since)s), week_of((select max(day) from events)))))
      order by e.received_at, e.id
 """
 

@@ -12,7 +12,8 @@ from service.storage.views.reading import Json, Page, Position, page_of, reading
 # Entries of the same moment stand in the order in which one leads to the other: the number in
 # front of the id. Each part walks an index of its table from the request; "offset 0" has the next
 # one looked up in the partition of the one before, where a join would read all of them. since, a
-# day before we first saw the request, leaves older partitions out; events may be 35 days older.
+# day before we first saw the request, leaves older partitions out; events may be 35 days older, and
+# each of their weeks, up to the newest, is looked up by itself: their index begins with it.
 _ENTRIES = """
     with entries (at, id, what, occurred_at, detail) as (
         select received_at, '1' || events.id, 'event', null::timestamptz, jsonb_build_object(
@@ -25,6 +26,8 @@ _ENTRIES = """
                 select account, kind, provider_id from related where request_id = %(request)s)
                as known using (account, kind, provider_id)
          where events.day >= %(events_since)s
+           and week_of(events.day) = any(array(select generate_series(
+                   week_of(%(events_since)s), week_of((select max(day) from events)))))
         union all
         select read_at, '2' || id, 'observation', null, jsonb_build_object(
                    'id', id, 'observed_by', observed_by, 'verdict', verdict,

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from statistics import median
@@ -24,10 +24,15 @@ from tests.bench.report import ratio, say, say_machine, spread, table
 
 ROUNDS: Final = 5
 BATCHES, CALLS = 20, 10  # of 100 events, and of each page, in a round
-QUICK_ROUNDS, QUICK_BATCHES, QUICK_CALLS = 3, 5, 5
+# PostgreSQL waits 5 minutes between two checkpoints: 300 batches are 100 events a second.
+BATCHES_LONG: Final = 300
+QUICK_ROUNDS, QUICK_BATCHES, QUICK_CALLS, QUICK_BATCHES_LONG = 3, 5, 5, 50
 
+# A page that is changed for the first time after a checkpoint is logged whole. So the first figure
+# is the worst there is, and the second what an event costs as they come.
 STAGES: Final = {
-    "insert": "event stored and made due",
+    "insert": "event stored and made due, right after a checkpoint",
+    "insert_long": "the same, all events between two checkpoints",
     "claim": "request claimed and recorded",
     "deliver": "delivery claimed and closed",
     "list": "all pages, each once",
@@ -88,22 +93,37 @@ async def _measure(url: str, sizes: Sequence[int], *, quick: bool) -> None:
     store.renew(url, store.database_of(0))
     rounds = QUICK_ROUNDS if quick else ROUNDS
     batches, calls = (QUICK_BATCHES, QUICK_CALLS) if quick else (BATCHES, CALLS)
+    batches_long = QUICK_BATCHES_LONG if quick else BATCHES_LONG
     async with AsyncExitStack() as stack:
         sides = []
         for size in (0, *sizes):
             of_size = store.url_of(url, store.database_of(size))
             await store.make_partitions(of_size)
             sides.append(await stack.enter_async_context(side_of(of_size, size)))
-        for side in sides:
-            await side.round(batches, calls)  # nothing is as slow as the first
-            await side.tidy()
-        taken: dict[int, list[Figures]] = {side.size: [] for side in sides}
-        for number in range(rounds):
-            # In turn forwards and backwards, so that none always comes after the same.
-            for side in sides if number % 2 else reversed(sides):
-                taken[side.size].append(await side.round(batches, calls))
+        short = await _in_turn(sides, rounds, lambda side: side.round(batches, calls))
+        # Behind the others, which would meet the traces of what was forgotten.
+        long = await _in_turn(sides, rounds, lambda side: side.long_round(batches_long))
+        taken = {
+            size: [one | other for one, other in zip(short[size], long[size], strict=True)]
+            for size in short
+        }
         _print(taken)
         await _search(sides)
+
+
+async def _in_turn(
+    sides: Sequence[Side], rounds: int, work: Callable[[Side], Awaitable[Figures]]
+) -> dict[int, list[Figures]]:
+    """Do so many rounds on each side, after one that is not counted; return them by size."""
+    for side in sides:
+        await work(side)  # nothing is as slow as the first
+        await side.tidy()
+    taken: dict[int, list[Figures]] = {side.size: [] for side in sides}
+    for number in range(rounds):
+        # In turn forwards and backwards, so that none always comes after the same.
+        for side in sides if number % 2 else reversed(sides):
+            taken[side.size].append(await work(side))
+    return taken
 
 
 def _print(taken: Taken) -> None:

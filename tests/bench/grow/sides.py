@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from time import perf_counter
 from typing import Any, Final
 from uuid import uuid4
@@ -22,7 +23,7 @@ from service.storage.unit_of_work import unit_of_work
 from tests.bench import load
 from tests.bench.grow.mould import claim, delivered
 from tests.bench.grow.pages import PAGES, find_anchors, search_oldest
-from tests.bench.processes import cpu_seconds
+from tests.bench.processes import exact_cpu_seconds
 from tests.flow.world import ACCOUNT, Answer, Provider, World, order, world_on
 
 BATCH: Final = 100
@@ -51,6 +52,10 @@ class Figures:
     stages: Mapping[str, Cost]
     pages: Mapping[str, float]
 
+    def __or__(self, other: "Figures") -> "Figures":
+        """Return both: no stage or page is in either."""
+        return Figures({**self.stages, **other.stages}, {**self.pages, **other.pages})
+
 
 @dataclass(frozen=True)
 class Side:
@@ -64,15 +69,22 @@ class Side:
     async def round(self, batches: int, calls: int) -> Figures:
         """Store batches of events about new requests, record and tell them, and look at pages."""
         await self.run("checkpoint")
-        ids = [str(uuid4()) for _ in range(batches * BATCH)]
         pages: dict[str, float] = {}
         stages = {
-            "insert": await self._cost(self._insert(ids)),
+            "insert": await self._cost(self._insert(_new_ids(batches * BATCH))),
             "claim": await self._cost(self._claim()),
             "deliver": await self._cost(self._deliver()),
             "list": await self._cost(self._look(calls, pages)),
         }
         return Figures(stages, pages)
+
+    async def long_round(self, batches: int) -> Figures:
+        """Store batches of events between two checkpoints, and forget them again."""
+        await self.run("checkpoint")
+        began_at = utc_now()
+        cost = await self._cost(self._insert(_new_ids(batches * BATCH)))
+        await self._forget(began_at)
+        return Figures({"insert_long": cost}, {})
 
     async def _cost(self, work: Awaitable[tuple[int, float]]) -> Cost:
         """Do work that tells how many units it did in how many seconds."""
@@ -90,7 +102,7 @@ class Side:
         )
         row = await cursor.fetchone()
         assert row is not None, "an aggregate is always one row"
-        return cpu_seconds(row[0]), row[1]
+        return exact_cpu_seconds(row[0]), row[1]
 
     async def _insert(self, ids: list[str]) -> tuple[int, float]:
         """Store events as the receiver does, a hundred calls to a statement."""
@@ -161,6 +173,24 @@ class Side:
         if row and row[0]:
             await self.run(f"vacuum (analyze) {row[0]}")
 
+    async def _forget(self, since: datetime) -> None:
+        """Remove events that came since then, and what they made due: nobody has acted on them.
+
+        Else the day would hold more with each round, and with each run on the same folder.
+        """
+        await self.run("set session_replication_role = replica")  # they are append-only
+        await self.run(
+            f"""
+            with gone as (delete from events where account = '{ACCOUNT}'
+                             and received_at >= '{since}' returning body_sha256)
+            delete from event_bodies using gone
+             where sha256 = body_sha256 and day >= '{since.date()}'
+            """
+        )
+        await self.run("delete from due where not known")
+        await self.run("reset session_replication_role")
+        await self.run("vacuum events, event_bodies, due")
+
     async def search(self) -> float | None:
         """Return the seconds of the longest search, None when its time-out ended it."""
         anchors = await find_anchors(self.pool, 1)
@@ -172,6 +202,10 @@ class Side:
         await self.receiver.execute("set statement_timeout = 0")
         await self.receiver.execute(statement.encode())
         await self.receiver.execute(SESSION)
+
+
+def _new_ids(count: int) -> list[str]:
+    return [str(uuid4()) for _ in range(count)]
 
 
 @asynccontextmanager

@@ -1,17 +1,16 @@
 """A PostgreSQL whose data later runs find again, and the databases in it.
 
 {folder}/postgres     its data: one database for each size, filled once
-{folder}/marker.json  what it was filled with; another schema or size fills it anew
+{folder}/marker.json  what it was filled with; another size fills it anew, a migration does not
 """
 
 import asyncio
-import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -28,6 +27,7 @@ from service.storage.database import migrations, upgrade
 from service.storage.partitions import SHELVES, keep_partitions
 from service.storage.periods import Period
 from tests.bench.grow import copies, mould
+from tests.bench.grow.indexes import side_by_side
 from tests.bench.report import say
 
 # What a request takes with all that belongs to it, indexes and a tenth to spare included, as
@@ -35,8 +35,8 @@ from tests.bench.report import say
 BYTES_PER_REQUEST: Final = 9_500
 SHARE_OF_DISK: Final = 0.5
 
-# To be raised with every change of what is copied, so that folders are filled anew.
-ROWS: Final = 1
+# To be raised with every change of what is copied or how, so that folders are filled anew.
+ROWS: Final = 2
 
 MIDDLE, TOP = 1_000_000, 10_000_000
 MARKER: Final = "marker.json"
@@ -68,10 +68,12 @@ class Filling(embedded.Postgres):
 class Built:
     """What the folder holds: sizes in requests, largest last, and how long that took to build.
 
-    asked are the sizes it was to hold if the disk had had room. Without sizes it is not filled yet.
+    rows is the ROWS and migrations the hashes of those that it was filled under. asked are the
+    sizes it was to hold if the disk had had room. Without sizes it is not filled yet.
     """
 
-    schema: str
+    rows: int
+    migrations: tuple[str, ...]
     asked: tuple[int, ...]
     sizes: tuple[int, ...]
     seconds: float
@@ -121,21 +123,43 @@ def sizes_up_to(requests: int) -> tuple[int, ...]:
 def ensure(folder: Path, sizes: tuple[int, ...] | None) -> Built:
     """Return what the folder holds, filling it first where it was filled for something else.
 
-    Of sizes None whatever it holds will do. Raises Misconfigured if it holds data of others.
+    Of sizes None whatever it holds will do. Migrations that came later are applied to it. Raises
+    Misconfigured if it holds data of others.
     """
     folder.mkdir(parents=True, exist_ok=True)
     found = _found(folder)
-    if found and found.schema == _schema() and found.sizes and sizes in (None, found.asked):
-        return found
-    _clear(folder, is_ours=found is not None)
+    if found and _will_do(found, sizes):
+        return found if found.migrations == _migrations() else _upgrade(folder, found)
+    _clear(folder, is_ours=(folder / MARKER).exists())
     asked = sizes or sizes_up_to(TOP)
     wanted = fitting(asked, shutil.disk_usage(folder).free)
     began = monotonic()
-    _mark(folder, Built(_schema(), asked, (), 0.0))
+    _mark(folder, Built(ROWS, _migrations(), asked, (), 0.0))
     _build(folder, wanted)
-    built = Built(_schema(), asked, wanted, monotonic() - began)
+    built = Built(ROWS, _migrations(), asked, wanted, monotonic() - began)
     _mark(folder, built)
     return built
+
+
+def _will_do(found: Built, sizes: tuple[int, ...] | None) -> bool:
+    return (
+        found.rows == ROWS
+        and set(found.migrations) <= set(_migrations())
+        and bool(found.sizes)
+        and sizes in (None, found.asked)
+    )
+
+
+def _upgrade(folder: Path, found: Built) -> Built:
+    """Bring what an earlier release filled up to date, as an installation would be."""
+    say("applying the migrations that are new")
+    with served(folder) as url:
+        for database in (EMPTY, *map(database_of, found.sizes)):
+            upgrade(url_of(url, database))
+            vacuum(url_of(url, database))
+    upgraded = replace(found, migrations=_migrations())
+    _mark(folder, upgraded)
+    return upgraded
 
 
 def _clear(folder: Path, *, is_ours: bool) -> None:
@@ -154,17 +178,17 @@ def _mark(folder: Path, built: Built) -> None:
 
 
 def _found(folder: Path) -> Built | None:
+    """Return what the marker of a folder tells, None without one or where it tells other things."""
     try:
         stored: dict[str, Any] = json.loads((folder / MARKER).read_text())
-    except FileNotFoundError:
+        lists = {name: tuple(stored[name]) for name in ("migrations", "asked", "sizes")}
+        return Built(**stored | lists)
+    except (FileNotFoundError, KeyError, TypeError):
         return None
-    return Built(**stored | {name: tuple(stored[name]) for name in ("asked", "sizes")})
 
 
-def _schema() -> str:
-    """Return what changes when a migration does, or what is copied."""
-    parts = [str(ROWS), *(migration.sha256 for migration in migrations())]
-    return hashlib.sha256("".join(parts).encode()).hexdigest()
+def _migrations() -> tuple[str, ...]:
+    return tuple(migration.sha256 for migration in migrations())
 
 
 def _build(folder: Path, sizes: Sequence[int]) -> None:
@@ -200,9 +224,30 @@ def fill(url: str, size: int) -> None:
     kept = Privacy().facts
     make_past_partitions(url, kept)
     copies.fill(url, size, kept=kept)
+    vacuum(url)
+
+
+def vacuum(url: str) -> None:
+    """Vacuum and analyze all tables of a database, the largest first."""
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("vacuum (analyze, parallel 0)")
+        tables = [name for (name,) in connection.execute(_TABLES).fetchall()]
+
+    def vacuum_one(table: str) -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"vacuum (analyze, parallel 0) {table}".encode())
+
+    side_by_side(vacuum_one, tables, at_once=copies.AT_ONCE)
+    with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("checkpoint")
+
+
+_TABLES: Final = """
+    select root.oid::regclass::text
+      from pg_class as root
+           left join lateral pg_partition_tree(root.oid) as tree on relkind = 'p'
+     where relkind in ('r', 'p') and not relispartition and not relisshared
+     group by root.oid order by sum(pg_relation_size(coalesce(tree.relid, root.oid))) desc
+"""
 
 
 async def make_partitions(url: str) -> None:
