@@ -31,6 +31,7 @@ from service.settings import Settings, parse
 from service.storage.database import Pool
 from service.storage.unit_of_work import connected
 from service.web.app import create_app
+from service.web.turns import Turns
 from tests.flow.surroundings import SECRET, eventually
 from tests.sandbox.worlds import KEY, PROJECT_ID, open_account, play, quiet
 from workers.drains import Drains
@@ -145,9 +146,10 @@ async def world(database_url: str, servers: Urls) -> AsyncIterator[World]:
             drains = Drains(runtime)
             here = replace(runtime, wake=lambda: drains.ring(SYNC))
             app = create_app(lambda: contextlib.nullcontext(here))
+            state = {"runtime": here, "turns": Turns()}
 
             async def app_in_its_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
-                await app({**scope, "state": {"runtime": here}}, receive, send)
+                await app({**scope, "state": state}, receive, send)
 
             door = httpx.ASGITransport(app_in_its_lifespan)
             sandbox = create_sandbox(transport=door)

@@ -24,6 +24,7 @@ from service.domain.event import Call, Event
 from service.errors import Malformed, SettledError, Unavailable
 from service.storage.database import conninfo
 from service.storage.event_rows import STORE, Body, Row, rows_of
+from service.storage.pace import Pace
 from service.telemetry.metrics import COMMIT_EVENTS
 
 log = structlog.get_logger()
@@ -73,6 +74,7 @@ class EventWriter:
         self._queue: deque[_Waiting] = deque()
         self._rows_held = 0
         self._bytes_held = 0
+        self._pace = Pace()
         self._work = asyncio.Event()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -99,8 +101,8 @@ class EventWriter:
 
         An event whose event_id is known is stored once and triggers once. Raises Malformed when
         a value cannot be stored at all. Raises Unavailable when there is no room or no
-        connection, or when it takes too long: then the events may or may not be stored, and
-        storing them again is harmless.
+        connection, or when those before it take too long for it to come in time. When it takes
+        too long itself the events may or may not be stored, and storing them again is harmless.
         """
         assert events, "a call without events leaves no evidence"
         rows, body = rows_of(account, call, events)
@@ -121,6 +123,11 @@ class EventWriter:
             or self._bytes_held + waiting.body_bytes > BYTES_HELD_MAX
         ):
             raise _unavailable("too many events are waiting to be stored")
+        if self._rows_held:  # who finds nobody waiting finds out how it is
+            batches = 2 + self._rows_held // ROWS_PER_STATEMENT  # the one in hand, and his own
+            now = asyncio.get_running_loop().time()
+            if self._pace.expected_seconds(batches, now) > ANSWER_SECONDS_MAX:
+                raise _unavailable("events cannot be stored in time now")
         self._rows_held += len(waiting.rows)
         self._bytes_held += waiting.body_bytes
         self._queue.append(waiting)
@@ -140,7 +147,7 @@ class EventWriter:
             try:
                 await self._wait_for_work()
                 batch = self._take()
-                await self._write(batch)
+                await self._write_timed(batch)
             except psycopg.Error as error:
                 await self._hang_up(error, batch)
             finally:
@@ -167,6 +174,14 @@ class EventWriter:
         if not self._queue and not self._stopping.is_set():
             self._work.clear()
         return batch
+
+    async def _write_timed(self, batch: list[_Waiting]) -> None:
+        loop, commits = asyncio.get_running_loop(), self.commits
+        self._pace.begin(loop.time())
+        try:
+            await self._write(batch)
+        finally:
+            self._pace.end(loop.time(), is_stored=self.commits > commits)
 
     async def _write(self, batch: list[_Waiting]) -> None:
         """Commit a batch. What fails because of one call is narrowed down to that call."""

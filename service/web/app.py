@@ -30,6 +30,7 @@ from service.web.api import (
 )
 from service.web.console.routes import console_routes
 from service.web.problems import Problem, problem_of, problem_response
+from service.web.turns import Turns
 from service.web.webhooks import webhook_routes
 
 OpenRuntime = Callable[[], AbstractAsyncContextManager[Runtime]]
@@ -49,9 +50,10 @@ API_ROUTES = [
 
 
 class State(TypedDict):
-    """What the lifespan hands to every call, as request.state."""
+    """What the lifespan hands to every call, as request.state, and to whoever serves."""
 
     runtime: Runtime
+    turns: Turns
 
 
 def create_app(open_runtime: OpenRuntime) -> Starlette:
@@ -64,7 +66,7 @@ def create_app(open_runtime: OpenRuntime) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[State]:
         async with open_runtime() as runtime:
-            yield {"runtime": runtime}
+            yield {"runtime": runtime, "turns": Turns()}
 
     app = Starlette(
         routes=[

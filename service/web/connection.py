@@ -18,7 +18,8 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from service.web.problems import Problem
-from service.web.room import Room
+from service.web.room import WEBHOOKS, Room
+from service.web.turns import Turns
 
 # Data goes to the parser in pieces of this size, so that what it keeps back is counted in time.
 PIECE_BYTES = 16 * 1024
@@ -29,8 +30,6 @@ LINGER_SECONDS_MAX = 2.0
 LINGER_BYTES_MAX = 8 * 1024 * 1024
 
 TURNED_AWAY_DIGITS_MAX = 4  # of Content-Length: a webhook is shorter than 10 kB
-
-WEBHOOKS = b"/webhooks/"  # their senders come again
 
 NOT_HTTP = Problem(400, "malformed", "this is not HTTP/1.1 as we read it")
 NOT_ONE_HOST = Problem(400, "malformed", "expected exactly one Host")
@@ -45,7 +44,8 @@ class Limits:
     """What one connection, and one process, may take up.
 
     read_seconds_max is from the first byte of a request, or the opening of the connection, to
-    the end of the body. Source: RELIABILITY.md, T11, T12 and G5.
+    the end of the body. requests_max is of webhooks, and of everything else again.
+    Source: RELIABILITY.md, T11, T12 and G5.
     """
 
     head_bytes_max: int = 16 * 1024
@@ -58,8 +58,9 @@ class Limits:
 class Connection(HttpToolsProtocol):
     """uvicorn's protocol, bounded in bytes, fields and time."""
 
-    limits: ClassVar[Limits] = Limits()
-    room: ClassVar[Room] = Room(Limits().requests_max)
+    limits: ClassVar[Limits]
+    room: ClassVar[Room]
+    turns: ClassVar[Turns]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._line = _Line(transport, self.loop, is_receiving=self._is_receiving)
@@ -173,11 +174,16 @@ class Connection(HttpToolsProtocol):
         return None
 
     def _is_out_of_room(self) -> bool:
-        """Return whether too much is in hand; only webhooks give way to a loop that is late."""
+        """Return whether too much of this kind is in hand, or webhooks wait too long already.
+
+        What was let in a moment ago and is not counted yet counts as of either kind.
+        """
         in_hand = len(self.tasks)
-        if in_hand < self.room.requests:
+        if in_hand < self.limits.requests_max and not self.turns.is_behind:
             return False
-        return in_hand >= self.limits.requests_max or self.url.startswith(WEBHOOKS)
+        if not httptools.parse_url(self.url).path.startswith(WEBHOOKS):
+            return in_hand - self.room.webhooks >= self.limits.requests_max
+        return self.turns.is_behind or in_hand - self.room.others >= self.limits.requests_max
 
     def _is_soon_read(self) -> bool:
         """Return whether it costs less to read this request than to have its sender dial again."""

@@ -1,40 +1,36 @@
-"""How many webhooks a process works on at a time: fewer while its event loop is late.
+"""What a process has in hand: webhooks and everything else, each counted apart.
 
-A loop that is late reads calls that have waited in their sockets already, and every call that it
-takes on makes the next ones wait longer. It may take on fewer then, down to what still fills a
-commit, and refuses the rest at their head, which costs little. One late turn, of a collection of
-garbage for example, halves a room that ordinary load does not come near.
+A caller who waits for news holds his call for a minute, and a page of the console waits for the
+database; neither is a reason to refuse a webhook.
 """
 
-import asyncio
-import time
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-TICK_SECONDS = 0.05
-LATE_SECONDS_MAX = 0.1
-REQUESTS_MIN = 32  # half of what fills the commits of a process; source: tests/bench/load.py
-GROWTH = 16  # one part in so many, for each turn in time: from the fewest to 1,024 in 3 s
+WEBHOOKS = b"/webhooks/"
 
 
 class Room:
-    """requests is how many may be in hand now; from REQUESTS_MIN to requests_max."""
+    """Counts the calls that app is working on.
 
-    def __init__(self, requests_max: int) -> None:
-        self.requests = requests_max
-        self._requests_max = requests_max
+    A call is counted from when it begins, a turn of the event loop after it was let in.
+    """
 
-    def watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Judge, for as long as the loop runs, how late it comes to what is due."""
-        due_at = time.monotonic() + TICK_SECONDS
+    def __init__(self, app: ASGIApp) -> None:
+        self.webhooks = 0
+        self.others = 0
+        self._app = app
 
-        def tick() -> None:
-            self.judge(time.monotonic() - due_at)
-            self.watch(loop)
-
-        loop.call_later(TICK_SECONDS, tick)
-
-    def judge(self, late_seconds: float) -> None:
-        """Halve the room when the loop is late, else let it grow by a sixteenth."""
-        if late_seconds > LATE_SECONDS_MAX:
-            self.requests = max(self.requests // 2, min(REQUESTS_MIN, self._requests_max))
-        else:
-            self.requests = min(self.requests + self.requests // GROWTH + 1, self._requests_max)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        if scope["raw_path"].startswith(WEBHOOKS):
+            self.webhooks += 1
+            try:
+                return await self._app(scope, receive, send)
+            finally:
+                self.webhooks -= 1
+        self.others += 1
+        try:
+            return await self._app(scope, receive, send)
+        finally:
+            self.others -= 1

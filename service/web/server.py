@@ -6,6 +6,7 @@ import gc
 import resource
 import socket
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -14,6 +15,7 @@ from service.errors import Misconfigured
 from service.web.accepting import Acceptor
 from service.web.connection import Connection, Limits
 from service.web.room import Room
+from service.web.turns import Turns
 
 BACKLOG = 2_048
 KEEP_ALIVE_SECONDS = 5
@@ -69,26 +71,28 @@ def _raise_file_limit() -> None:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server with our settings; a signal ends it by returning."""
+    """uvicorn's server with our settings; a signal ends it by returning.
+
+    An app that has webhooks take turns names them in its lifespan's state, as turns.
+    """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
         limits: Limits | None = None,
-        room: Room | None = None,
         on_listening: Callable[[int], None] | None = None,
         on_stopping: Callable[[], None] = lambda: None,
     ) -> None:
         self._on_listening = on_listening
         self._on_stopping = on_stopping
-        limits = limits or Limits()
-        self._room = room or Room(limits.requests_max)
-        self._protocol = type("Bounded", (Connection,), {"limits": limits, "room": self._room})
+        room = Room(app)
+        bounded = {"limits": limits or Limits(), "room": room, "turns": Turns()}
+        self._protocol = cast("type[Connection]", type("Bounded", (Connection,), bounded))
         self._acceptors: list[Acceptor] = []
         super().__init__(
             uvicorn.Config(
-                app,
+                room,
                 loop="uvloop",
                 http=self._protocol,
                 ws="none",
@@ -106,13 +110,13 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])
+        self._protocol.turns = self.lifespan.state.get("turns", self._protocol.turns)
         for listener in sockets or []:
             self._acceptors.append(Acceptor(listener, self._connection))
             self._acceptors[-1].start(BACKLOG)
         # What is there now stays: collecting garbage need not walk through it under load.
         gc.collect()
         gc.freeze()
-        self._room.watch(asyncio.get_running_loop())
         if self._on_listening is not None and sockets:
             self._on_listening(sockets[0].getsockname()[1])
 

@@ -90,6 +90,7 @@ class WebhookDoor:
             return NOT_POST
         try:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                await scope["state"]["turns"].take()
                 await self._take_in(scope, channel, here)
         except (Refused, Unavailable) as error:
             return problem_of(error)

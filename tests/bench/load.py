@@ -199,6 +199,16 @@ def body_of(order_id: str) -> str:
     return hint.ljust(BODY_BYTES - 2, ".") + '"}'
 
 
+def hand_over(result: msgspec.Struct) -> None:
+    """Write a result to standard output, all of it.
+
+    Where Python does not buffer its output (PYTHONUNBUFFERED), sys.stdout.buffer writes as much
+    as a pipe takes before a signal comes, and uvloop's end is one; how much it only returns.
+    """
+    with open(sys.stdout.fileno(), "wb", closefd=False) as output:
+        output.write(msgspec.json.encode(result))
+
+
 async def run(plan: Plan) -> Result:
     return await Load(plan).run()
 
@@ -206,4 +216,4 @@ async def run(plan: Plan) -> Result:
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         result = runner.run(run(msgspec.json.decode(sys.argv[1], type=Plan)))
-    sys.stdout.buffer.write(msgspec.json.encode(result))
+    hand_over(result)

@@ -13,6 +13,7 @@ from service.domain.event import Call
 from service.web.app import create_app
 from service.web.connection import Limits
 from service.web.server import Server
+from service.web.turns import Turns
 from tests.fuzz.target import Target
 from tests.web.conftest import not_opened
 from tests.web.test_webhooks import HINT, TOKEN, accounts_of, settings_of
@@ -238,7 +239,7 @@ def _path(target: bytes) -> None:
     app, door = _door()
     door.stored.clear()
     head = b"POST %b HTTP/1.1\r\nHost: settled\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
-    wire = _talk(app, head % (target, len(HINT)) + HINT, state={"runtime": door})
+    wire = _talk(app, head % (target, len(HINT)) + HINT, state={"runtime": door, "turns": Turns()})
     if wire.written.startswith(b"HTTP/1.1 204 "):
         account = door.stored[0]
         right = RIGHT[0] if account == "ginger-nl" else RIGHT[1]

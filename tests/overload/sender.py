@@ -17,7 +17,7 @@ from itertools import takewhile
 import msgspec
 import uvloop
 
-from tests.bench.load import ORDER_ID, call_of
+from tests.bench.load import ORDER_ID, call_of, hand_over
 from tests.hostile.site import new_id
 
 # No provider waits longer for an answer. Source: RELIABILITY.md, section 0 number 7.
@@ -184,4 +184,4 @@ def _status_in(answer: bytes) -> str:
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         told = runner.run(Sender(msgspec.json.decode(sys.argv[1], type=Plan)).run())
-    sys.stdout.buffer.write(msgspec.json.encode(told))
+    hand_over(told)

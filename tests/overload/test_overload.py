@@ -1,5 +1,9 @@
 """The sender counts what it is told, and waits for nobody: a short open loop at a real server."""
 
+import os
+import subprocess
+import sys
+
 from starlette.types import Receive, Scope, Send
 
 from tests.overload.sender import Plan, result_of, send
@@ -45,3 +49,24 @@ def test_calls_without_a_connection_are_missed_and_not_late() -> None:
 
     assert result.missed > 0
     assert not result.ms
+
+
+# A signal every millisecond, as the end of uvloop is one: it cuts short what a full pipe holds up.
+HANDS_OVER = """
+import signal
+from tests.bench.load import hand_over
+from tests.overload.sender import Result
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+hand_over(Result({"204": [1.5] * 500_000}, 0, 0, 0, []))
+signal.setitimer(signal.ITIMER_REAL, 0)
+"""
+
+
+def test_a_result_larger_than_a_pipe_comes_whole_though_signals_come_between() -> None:
+    sending = subprocess.Popen(
+        [sys.executable, "-c", HANDS_OVER],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert len(result_of(sending).of(204)) == 500_000

@@ -71,6 +71,14 @@ async def terminate(pool: Pool) -> list[tuple[Any, ...]]:
     return found
 
 
+async def is_stored(writer: EventWriter, provider_id: str) -> bool:
+    try:
+        await writer.store("gc", call(), [event(provider_id)])
+    except Unavailable:
+        return False
+    return True
+
+
 async def is_back(writer: EventWriter, pool: Pool, lost: list[tuple[Any, ...]]) -> bool:
     return await backends(pool) not in ([], lost) and writer.is_connected
 
@@ -375,11 +383,33 @@ async def test_a_call_is_answered_in_time_though_the_database_is_not(
     async with pool.connection() as connection, connection.transaction():
         await connection.execute("lock table events in access exclusive mode")
 
-        with pytest.raises(Unavailable, match="in time"):
+        with pytest.raises(Unavailable, match="not stored in time"):
             await writer.store("gc", call(), [event()])
 
-    await writer.store("gc", call(), [event("after")])
+    await until(lambda: is_stored(writer, "after"))
     assert await wanted(pool, "after") == 1
+
+
+async def test_calls_behind_a_batch_that_is_stuck_are_refused_at_once_until_one_is_stored(
+    writer: EventWriter, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_writer, "ANSWER_SECONDS_MAX", 0.2)
+    loop = asyncio.get_running_loop()
+    async with pool.connection() as connection, connection.transaction():
+        await connection.execute("lock table events in access exclusive mode")
+        with pytest.raises(Unavailable, match="not stored in time"):
+            await writer.store("gc", call(), [event()])
+        began = loop.time()
+        for _ in range(100):
+            with pytest.raises(Unavailable, match="cannot be stored in time") as refusal:
+                await writer.store("gc", call(), [event("behind")])
+        assert loop.time() - began < 0.2
+        assert refusal.value.retry_after_seconds
+
+    await until(lambda: is_stored(writer, "probe"))
+    await asyncio.gather(*(writer.store("gc", call(), [event("after")]) for _ in range(100)))
+    assert await wanted(pool, "after") == 100
+    assert await wanted(pool, "behind") == 0
 
 
 async def test_a_line_that_stays_silent_is_cut_and_opened_anew(

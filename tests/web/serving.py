@@ -9,18 +9,15 @@ from threading import Thread
 from starlette.types import ASGIApp
 
 from service.web.connection import Limits
-from service.web.room import Room
 from service.web.server import Server, bind
 
 
 @contextmanager
-def serving(
-    app: ASGIApp, *, limits: Limits | None = None, room: Room | None = None
-) -> Iterator[int]:
+def serving(app: ASGIApp, *, limits: Limits | None = None) -> Iterator[int]:
     """Serve app until the block ends; lends the port."""
     listening: Future[int] = Future()
     with bind("127.0.0.1", 0) as listener:
-        server = Server(app, limits=limits, room=room, on_listening=listening.set_result)
+        server = Server(app, limits=limits, on_listening=listening.set_result)
         thread = Thread(target=server.run, args=([listener],))
         thread.start()
         try:

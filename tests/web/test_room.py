@@ -1,8 +1,6 @@
-"""A process whose event loop is late works on fewer webhooks at a time, and on all else as ever."""
+"""Webhooks and all else have room each of their own; who finds none is told so at once."""
 
-import asyncio
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,87 +8,22 @@ from contextlib import contextmanager
 import pytest
 
 from service.web.connection import Limits
-from service.web.room import LATE_SECONDS_MAX, REQUESTS_MIN, TICK_SECONDS, Room
+from service.web.turns import Turns
 from tests.web.serving import connected, serving, status_of, until_closed
 from tests.web.test_server import Echo
 
-LATE = LATE_SECONDS_MAX * 2
-IN_TIME = LATE_SECONDS_MAX / 2
 SMALL = b"Content-Length: %d\r\n"
-
-
-class RoomForOne(Room):
-    """The room of a loop that never catches up."""
-
-    def judge(self, late_seconds: float) -> None:
-        self.requests = 1
-
-
-def test_a_late_turn_halves_the_room_and_no_turn_closes_it() -> None:
-    room = Room(1_024)
-
-    room.judge(LATE)
-    assert room.requests == 512
-    for _ in range(100):
-        room.judge(LATE)
-    assert room.requests == REQUESTS_MIN
-
-
-def test_turns_in_time_give_all_of_the_room_back_and_no_more() -> None:
-    room = Room(1_024)
-    for _ in range(100):
-        room.judge(LATE)
-
-    seconds = 0.0
-    while room.requests < 1_024:
-        room.judge(IN_TIME)
-        seconds += TICK_SECONDS
-    room.judge(IN_TIME)
-
-    assert room.requests == 1_024
-    assert seconds < 4
-
-
-def test_a_room_for_fewer_than_the_fewest_stays_as_it_is() -> None:
-    room = Room(1)
-    room.judge(LATE)
-    assert room.requests == 1
-
-
-class Judged(Room):
-    """Keeps what the loop made of the room, turn by turn."""
-
-    def __init__(self, requests_max: int) -> None:
-        super().__init__(requests_max)
-        self.judged: asyncio.Queue[int] = asyncio.Queue()
-
-    def judge(self, late_seconds: float) -> None:
-        super().judge(late_seconds)
-        self.judged.put_nowait(self.requests)
-
-
-async def test_a_loop_that_stood_still_leaves_less_room_until_it_has_caught_up() -> None:
-    room = Judged(1_024)
-    room.watch(asyncio.get_running_loop())
-
-    threading.Event().wait(TICK_SECONDS + LATE)  # nobody sets it: the loop stands still
-
-    async with asyncio.timeout(30):
-        assert await room.judged.get() == 512
-        while await room.judged.get() < 1_024:
-            continue
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: settled\r\n\r\n"
 
 
 @contextmanager
-def full(echo: Echo) -> Iterator[tuple[int, socket.socket]]:
-    """Serve with a request in hand that fills the room; lends the port and its connection."""
-    narrow = RoomForOne(1)
-    server = serving(echo, limits=Limits(requests_max=3), room=narrow)
-    with server as port, connected(port) as first:
-        first.sendall(b"POST /first HTTP/1.1\r\nHost: settled\r\nContent-Length: 1\r\n\r\n")
+def full(echo: Echo, first: bytes = b"/webhooks/first") -> Iterator[tuple[int, socket.socket]]:
+    """Serve with a request in hand that fills its room; lends the port and its connection."""
+    with serving(echo, limits=Limits(requests_max=1)) as port, connected(port) as line:
+        line.sendall(b"POST %b HTTP/1.1\r\nHost: settled\r\nContent-Length: 1\r\n\r\n" % first)
         while not echo.paths:
             time.sleep(0.001)
-        yield port, first
+        yield port, line
 
 
 def webhook(body: bytes, fields: bytes = SMALL) -> bytes:
@@ -114,7 +47,7 @@ def test_a_webhook_without_room_is_turned_away_and_its_connection_kept() -> None
             second.sendall(webhook(b"again"))
             answer = second.recv(65_536)
     assert answer.endswith(b"again")
-    assert echo.paths == ["/first", "/webhooks/wide"]
+    assert echo.paths == ["/webhooks/first", "/webhooks/wide"]
 
 
 def test_webhooks_sent_ahead_are_each_turned_away() -> None:
@@ -129,8 +62,37 @@ def test_webhooks_sent_ahead_are_each_turned_away() -> None:
 
 def test_what_is_no_webhook_is_answered_while_webhooks_are_turned_away() -> None:
     with full(Echo()) as (port, _), connected(port) as second:
-        second.sendall(b"GET /healthz HTTP/1.1\r\nHost: settled\r\n\r\n")
+        second.sendall(HEALTH)
         assert status_of(second.recv(65_536)) == 200
+
+
+@pytest.mark.parametrize("target", [b"/v1/changes?wait=60", b"/v1/events?q=/webhooks/"])
+def test_a_call_that_waits_for_news_takes_no_room_from_webhooks(target: bytes) -> None:
+    with full(Echo(), target) as (port, _), connected(port) as second:
+        second.sendall(webhook(b"body"))
+        assert status_of(second.recv(65_536)) == 200
+        second.sendall(HEALTH)
+        assert status_of(until_closed(second)) == 503
+
+
+@pytest.mark.parametrize("target", [b"/webhooks/first", b"http://settled/webhooks/first"])
+def test_webhooks_in_hand_take_room_from_webhooks_however_they_are_spelled(target: bytes) -> None:
+    with full(Echo(), target) as (port, _), connected(port) as second:
+        second.sendall(webhook(b"body"))
+        assert status_of(second.recv(65_536)) == 503
+
+
+def test_while_webhooks_wait_too_long_they_are_turned_away_and_nothing_else_is() -> None:
+    turns = Turns()
+    turns.is_behind = True
+    with serving(Echo(turns=turns)) as port, connected(port) as line:
+        line.sendall(webhook(b"body"))
+        assert status_of(line.recv(65_536)) == 503
+        line.sendall(HEALTH)
+        assert status_of(line.recv(65_536)) == 200
+        turns.is_behind = False
+        line.sendall(webhook(b"body"))
+        assert status_of(line.recv(65_536)) == 200
 
 
 @pytest.mark.parametrize(

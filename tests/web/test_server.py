@@ -22,12 +22,14 @@ LAST = b"Connection: close\r\n"
 class Echo:
     """Answers with what it was sent; remembers the paths and headers that came through."""
 
-    def __init__(self) -> None:
+    def __init__(self, **state: object) -> None:
+        self._state = state
         self.paths: list[str] = []
         self.headers: list[tuple[bytes, bytes]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
+            scope["state"].update(self._state)
             return await self._live(receive, send)
         self.paths.append(scope["path"])
         body, more = b"", True
