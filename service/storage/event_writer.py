@@ -23,7 +23,7 @@ from psycopg import errors
 from service.domain.event import Call, Event
 from service.errors import Malformed, SettledError, Unavailable
 from service.storage.database import conninfo
-from service.storage.event_rows import STORE, Body, Row, rows_of
+from service.storage.event_rows import STORE, Body, Row, rows_of, values_of
 from service.telemetry.metrics import COMMIT_EVENTS
 
 log = structlog.get_logger()
@@ -194,12 +194,10 @@ class EventWriter:
         wanted = [waiting for waiting in batch if not waiting.committed.done()]
         if not wanted:
             return
-        rows = [row for waiting in wanted for row in waiting.rows]
-        bodies = sorted({waiting.body for waiting in wanted})
-        columns = [*zip(*rows, strict=True), *zip(*bodies, strict=True)]
-        await self._execute(STORE, [list(column) for column in columns])
+        values = values_of((waiting.rows, waiting.body) for waiting in wanted)
+        await self._execute(STORE, values)
         self.commits += 1
-        COMMIT_EVENTS.observe(len(rows))
+        COMMIT_EVENTS.observe(len(values[0]))
         for waiting in wanted:
             if not waiting.committed.done():
                 waiting.committed.set_result(None)
