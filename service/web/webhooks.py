@@ -66,6 +66,13 @@ class WebhookDoor:
         self._bytes_held = 0
 
     async def __call__(self, scope: Scope, channel: Receive, send: Send) -> None:
+        try:
+            await self._answer(scope, channel, send)
+        except Exception:
+            await send_problem(send, BUG, close=True)
+            raise  # so that the server logs it
+
+    async def _answer(self, scope: Scope, channel: Receive, send: Send) -> None:
         here: Runtime = scope["state"]["runtime"]
         account, token = named_in(scope)
         label = account if account in here.accounts else "unknown"
@@ -76,9 +83,6 @@ class WebhookDoor:
         except ClientDisconnect:
             outcome = "disconnected"
             return
-        except Exception:
-            await send_problem(send, BUG, close=True)
-            raise  # so that the server logs it
         finally:
             _counter(label, outcome).inc()
         if problem is None:
