@@ -5,22 +5,23 @@ and the day of its received_at.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 
 from service.domain.event import Call, Event
 from service.domain.status import RANK
 from service.domain.trace import traceparent_of
-from service.storage.identifiers import new_id
+from service.storage.identifiers import new_ids
 
 # How far an event's own day may lie from the day it arrives: there are partitions for that long.
 # Source: LAYOUT.md, "Partitions of events".
 DAYS_BACK = timedelta(days=35)
 DAYS_AHEAD = timedelta(days=1)
 
-# The columns of STORE, in its order.
+# The columns of STORE, in its order, less the identifier.
 Row = tuple[
-    date, str, str, str | None, str | None, str | None, datetime, str, str | None, bytes,
+    date, str, str | None, str | None, str | None, datetime, str, str | None, bytes,
     str | None, int | None,
 ]  # fmt: skip
 
@@ -31,11 +32,11 @@ Body = tuple[date, bytes, bytes]
 def rows_of(account: str, call: Call, events: Sequence[Event]) -> tuple[list[Row], Body]:
     """Return one row of the table events for each event of a call, and that of event_bodies."""
     body_sha256 = hashlib.sha256(call.body).digest()
-    traceparent = traceparent_of(call.headers.get("traceparent", ""))
+    carried = call.headers.get("traceparent")
+    traceparent = None if carried is None else traceparent_of(carried)
     rows = [
         (
             day_of(event.created_at, received_at=call.received_at),
-            new_id("evt"),
             account,
             event.kind and str(event.kind),
             event.provider_id,
@@ -52,6 +53,14 @@ def rows_of(account: str, call: Call, events: Sequence[Event]) -> tuple[list[Row
     return rows, (call.received_at.astimezone(UTC).date(), body_sha256, call.body)
 
 
+def values_of(calls: Iterable[tuple[list[Row], Body]]) -> list[list[object]]:
+    """Return what STORE takes for the rows of some calls: a list for each of its columns."""
+    of_calls, bodies = zip(*calls, strict=True)
+    rows = list(chain.from_iterable(of_calls))
+    columns = (new_ids("evt", len(rows)), *zip(*rows, strict=True))
+    return [list(column) for column in (*columns, *zip(*sorted(set(bodies)), strict=True))]
+
+
 def day_of(created_at: datetime | None, *, received_at: datetime) -> date:
     """Return the partition of an event: the same for each redelivery, so that it is found again.
 
@@ -59,7 +68,7 @@ def day_of(created_at: datetime | None, *, received_at: datetime) -> date:
     such a time the day of arrival.
     """
     if created_at is None:
-        created_at = received_at
+        return received_at.astimezone(UTC).date()
     kept = min(max(created_at, received_at - DAYS_BACK), received_at + DAYS_AHEAD)
     return kept.astimezone(UTC).date()
 
@@ -69,14 +78,14 @@ def day_of(created_at: datetime | None, *, received_at: datetime) -> date:
 # Source: PERFORMANCE.md, section 0, number 8.
 STORE = """
 with stored as (
-    insert into events (day, id, account, kind, provider_id, event_id, received_at, verdict,
+    insert into events (id, day, account, kind, provider_id, event_id, received_at, verdict,
                         reason, body_sha256, traceparent, claims)
-    select day, id, account, kind, provider_id, event_id, received_at, verdict,
+    select id, day, account, kind, provider_id, event_id, received_at, verdict,
            reason, body_sha256, traceparent, claims
-      from unnest(%b::date[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
+      from unnest(%b::text[], %b::date[], %b::text[], %b::text[], %b::text[], %b::text[],
                   %b::timestamptz[], %b::text[], %b::text[], %b::bytea[],
                   %b::text[], %b::smallint[])
-           as item (day, id, account, kind, provider_id, event_id, received_at, verdict,
+           as item (id, day, account, kind, provider_id, event_id, received_at, verdict,
                     reason, body_sha256, traceparent, claims)
      order by account, event_id, day
     on conflict (account, event_id, day) where event_id is not null do nothing

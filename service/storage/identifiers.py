@@ -11,9 +11,9 @@ from service.domain.trace import traceparent_from
 Prefix = Literal["evt", "prq", "ord", "obs", "trn", "ntf", "dlv", "dec", "ivn", "rcv"]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
-_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]  # ten bits at a time
-_DIGITS = 8 * _ALPHABET.encode()  # what each byte becomes: all digits are equally likely
-_TIME = re.compile(rf"[a-z]{{3}}_([{_ALPHABET}]{{10}})[{_ALPHABET}]{{16}}", re.ASCII)
+_DIGIT_OF_BYTE = (_ALPHABET * 8).encode()  # each digit stands for 8 of the 256, so none is rarer
+_RANDOM_DIGITS = 16
+_TIME = re.compile(rf"[a-z]{{3}}_([{_ALPHABET}]{{10}})[{_ALPHABET}]{{{_RANDOM_DIGITS}}}", re.ASCII)
 _SHAPE = re.compile(r"[a-z]{3}_[0-9a-z_]{1,64}", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -23,13 +23,21 @@ def new_id(prefix: Prefix) -> str:
 
     Ids made later sort later (to the millisecond, per clock), which keeps index pages warm.
     """
-    random = secrets.token_bytes(16).translate(_DIGITS).decode()
-    return f"{prefix}_{_digits_of(time.time_ns() // 1_000_000)}{random}"
+    return new_ids(prefix, 1)[0]
+
+
+def new_ids(prefix: Prefix, count: int) -> list[str]:
+    """Return so many new identifiers, asking the clock and the system's randomness once for all."""
+    head = _head(prefix, time.time_ns() // 1_000_000)
+    digits = secrets.token_bytes(_RANDOM_DIGITS * count).translate(_DIGIT_OF_BYTE).decode("ascii")
+    starts = range(0, len(digits), _RANDOM_DIGITS)
+    return [head + digits[start : start + _RANDOM_DIGITS] for start in starts]
 
 
 def first_id(prefix: Prefix, at: datetime) -> str:
     """Return what no identifier made at a time, or later, sorts before."""
-    return f"{prefix}_{_digits_of(max(0, (at - _EPOCH) // timedelta(milliseconds=1)))}{16 * '0'}"
+    head = _head(prefix, max(0, (at - _EPOCH) // timedelta(milliseconds=1)))
+    return head + _ALPHABET[0] * _RANDOM_DIGITS
 
 
 def time_in(identifier: str) -> datetime | None:
@@ -51,9 +59,9 @@ def is_identifier(text: str) -> bool:
     return _SHAPE.fullmatch(text) is not None
 
 
-def _digits_of(milliseconds: int) -> str:
-    """Return the ten digits that a time begins an identifier with."""
-    return "".join(_PAIRS[milliseconds >> shift & 1023] for shift in (40, 30, 20, 10, 0))
+def _head(prefix: Prefix, milliseconds: int) -> str:
+    digits = "".join(_ALPHABET[milliseconds >> shift & 31] for shift in range(45, -1, -5))
+    return f"{prefix}_{digits}"
 
 
 def new_traceparent() -> str:

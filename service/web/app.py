@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -29,9 +29,10 @@ from service.web.api import (
     requests,
 )
 from service.web.console.routes import console_routes
-from service.web.problems import Problem, problem_of, problem_response
+from service.web.problems import BUG, Problem, problem_of, problem_response
+from service.web.room import WEBHOOKS
 from service.web.turns import Turns
-from service.web.webhooks import webhook_routes
+from service.web.webhooks import WebhookDoor
 
 OpenRuntime = Callable[[], AbstractAsyncContextManager[Runtime]]
 
@@ -68,9 +69,8 @@ def create_app(open_runtime: OpenRuntime) -> Starlette:
         async with open_runtime() as runtime:
             yield {"runtime": runtime, "turns": Turns()}
 
-    app = Starlette(
+    app = Application(
         routes=[
-            *webhook_routes(),
             *health.ROUTES,
             *openapi.ROUTES,
             *API_ROUTES,
@@ -91,18 +91,32 @@ def create_app(open_runtime: OpenRuntime) -> Starlette:
     return app
 
 
+class Application(Starlette):
+    """Leads webhooks straight to their door, everybody else through the middleware and the routes.
+
+    That way costs more than all that the door does before it stores.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._door = WebhookDoor()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_webhook = scope["type"] == "http" and scope["raw_path"].startswith(WEBHOOKS)
+        await (self._door if is_webhook else super().__call__)(scope, receive, send)
+
+
 class PlainHeaders:
     """Tells every browser to take an answer for what it says it is, and to keep no copy.
 
-    There are no CORS headers on purpose: no page of another origin has business here. Webhooks
-    pass by: no browser sees their answers, and they are the hot path.
+    There are no CORS headers on purpose: no page of another origin has business here.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith("/webhooks/"):
+        if scope["type"] != "http":
             return await self._app(scope, receive, send)
 
         async def send_with_headers(message: Message) -> None:
@@ -141,4 +155,4 @@ async def answer_nobody(_request: Request, _error: Exception) -> Response:
 
 async def answer_bug(_request: Request, _error: Exception) -> Response:
     """Answer 500 without a word of what went wrong; the server logs the traceback."""
-    return problem_response(Problem(500, "internal_error", "this is our fault"))
+    return problem_response(BUG)

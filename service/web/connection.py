@@ -31,6 +31,9 @@ LINGER_BYTES_MAX = 8 * 1024 * 1024
 
 TURNED_AWAY_DIGITS_MAX = 4  # of Content-Length: a webhook is shorter than 10 kB
 
+# In the scope of a request whose body is all here: its app can read it without a clock.
+IS_WHOLE = "settled.is_whole"
+
 NOT_HTTP = Problem(400, "malformed", "this is not HTTP/1.1 as we read it")
 NOT_ONE_HOST = Problem(400, "malformed", "expected exactly one Host")
 NOT_ONE_LENGTH = Problem(400, "malformed", "expected one way to tell where the body ends")
@@ -154,6 +157,7 @@ class Connection(HttpToolsProtocol):
         if self._is_turned_away:
             self._turn_away()
         else:
+            self.scope[IS_WHOLE] = True  # type: ignore[literal-required]
             super().on_message_complete()
 
     def _problem_with_head(self) -> Problem | None:

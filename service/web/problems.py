@@ -58,6 +58,9 @@ class Problem:
         return headers
 
 
+BUG = Problem(500, "internal_error", "this is our fault")
+
+
 def problem_of(error: Refused | Unavailable) -> Problem:
     """Return the answer to an error that we raised on purpose; Unavailable is 503."""
     if isinstance(error, Unavailable):

@@ -27,14 +27,20 @@ class Turns:
         self._begun = 0  # in this turn
         self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
 
-    async def take(self) -> None:
-        """Return when it is the caller's turn."""
-        loop = asyncio.get_running_loop()
+    def take_at_once(self) -> bool:
+        """Take a turn if one is left; return whether there was one."""
         if not self._begun:
-            loop.call_soon(self._begin)
+            asyncio.get_running_loop().call_soon(self._begin)
         if self._begun < BEGUN_MAX:
             self._begun += 1
+            return True
+        return False
+
+    async def take(self) -> None:
+        """Return when it is the caller's turn."""
+        if self.take_at_once():
             return
+        loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
         self._waiting.append((loop.time(), turn))
         await turn

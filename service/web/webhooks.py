@@ -12,16 +12,17 @@ from functools import cache
 
 import structlog
 from starlette.requests import ClientDisconnect
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from service.domain.event import Call
-from service.errors import Malformed, Refused, TooLarge, Unavailable, UnknownAccount, Unsupported
+from service.errors import Malformed, Refused, TooLarge, Unavailable, Unsupported
 from service.flow.receive import admit, comes_from, receive
 from service.runtime import Runtime
 from service.telemetry.metrics import WEBHOOK_SECONDS, WEBHOOKS
 from service.telemetry.traces import receiving
-from service.web.problems import Problem, problem_of, send_problem
+from service.web.connection import IS_WHOLE
+from service.web.problems import BUG, Problem, problem_of, send_problem
+from service.web.turns import Turns
 
 log = structlog.get_logger()
 
@@ -47,11 +48,10 @@ REPEATABLE = {
 _counter = cache(WEBHOOKS.labels)
 
 NOT_POST = Problem(405, "method_not_allowed", "webhooks are sent with POST", allow="POST")
+LATE = Problem(503, "unavailable", "not stored in time", RETRY_AFTER_SECONDS)
 
-
-def webhook_routes() -> list[Route]:
-    door = WebhookDoor()
-    return [Route("/webhooks/{account}", door), Route("/webhooks/{account}/{token}", door)]
+_STORED_START: Message = {"type": "http.response.start", "status": 204, "headers": []}
+_STORED_END: Message = {"type": "http.response.body"}
 
 
 class WebhookDoor:
@@ -65,12 +65,19 @@ class WebhookDoor:
         self._bytes_held = 0
 
     async def __call__(self, scope: Scope, channel: Receive, send: Send) -> None:
-        here: Runtime = scope["state"]["runtime"]
-        account = scope["path_params"]["account"]
-        label = account if account in here.accounts else "unknown"
-        outcome = "internal_error"  # unless we come to an answer of our own
         try:
-            problem = await self._problem_with(scope, channel, here)
+            await self._answer(scope, channel, send)
+        except Exception:
+            await send_problem(send, BUG, close=True)
+            raise  # so that the server logs it
+
+    async def _answer(self, scope: Scope, channel: Receive, send: Send) -> None:
+        here: Runtime = scope["state"]["runtime"]
+        account, token = named_in(scope)
+        label = account if account in here.accounts else "unknown"
+        outcome = BUG.code  # unless we come to an answer of our own
+        try:
+            problem = await self._problem_with(scope, channel, here, account, token)
             outcome = problem.code if problem else "stored"
         except ClientDisconnect:
             outcome = "disconnected"
@@ -78,31 +85,41 @@ class WebhookDoor:
         finally:
             _counter(label, outcome).inc()
         if problem is None:
-            await send({"type": "http.response.start", "status": 204, "headers": []})
-            await send({"type": "http.response.body"})
+            await send(_STORED_START)
+            await send(_STORED_END)
         else:
             log.info("webhook.refused", account=label, code=problem.code)
             await send_problem(send, problem, close=True)
 
-    async def _problem_with(self, scope: Scope, channel: Receive, here: Runtime) -> Problem | None:
-        """Take a call in; return what is wrong with it, None when it is stored."""
+    async def _problem_with(
+        self, scope: Scope, channel: Receive, here: Runtime, account: str, token: str | None
+    ) -> Problem | None:
+        """Take a call in; return what is wrong with it, None when it is stored.
+
+        What arrived whole and begins at once waits for its commit alone, and that has a limit of
+        its own: a clock of ours would cost more than the parsing.
+        """
         if scope["method"] != "POST":
             return NOT_POST
+        turns: Turns = scope["state"]["turns"]
         try:
-            async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                await scope["state"]["turns"].take()
-                await self._take_in(scope, channel, here)
+            if IS_WHOLE in scope and turns.take_at_once():
+                await self._take_in(scope, channel, here, account, token)
+            else:
+                async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                    await turns.take()
+                    await self._take_in(scope, channel, here, account, token)
         except (Refused, Unavailable) as error:
             return problem_of(error)
         except TimeoutError:
-            late = Unavailable("not stored in time", retry_after_seconds=RETRY_AFTER_SECONDS)
-            return problem_of(late)
+            return LATE
         return None
 
-    async def _take_in(self, scope: Scope, channel: Receive, here: Runtime) -> None:
+    async def _take_in(
+        self, scope: Scope, channel: Receive, here: Runtime, account: str, token: str | None
+    ) -> None:
         headers = headers_of(scope["headers"])
         source = source_of(scope, headers, here.settings.settled.trusted_proxies)
-        account, token = named_in(scope)
         # Whoever is not let in is answered before his body is read: its size tells him nothing.
         admitted = admit(account, token=token, source=source, accounts=here.accounts)
         check_body_headers(headers, admitted.provider.body_bytes_max)
@@ -153,14 +170,18 @@ def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def named_in(scope: Scope) -> tuple[str, str | None]:
-    """Return account and token of the path. Raises UnknownAccount for another spelling of it.
+    """Return account and token of the path; "", which no account is called, for a path of others.
 
     Names and tokens need no percent-encoding, and one that is decoded to a slash or a line
     break would be read differently by whoever stands in front of us.
     """
-    if b"%" in scope["raw_path"]:
-        raise UnknownAccount("there is no such account")
-    return scope["path_params"]["account"], scope["path_params"].get("token")
+    match scope["raw_path"].decode("latin-1").split("/"):
+        case ["", "webhooks", account] if "%" not in account:
+            return account, None
+        case ["", "webhooks", account, token] if token and "%" not in account + token:
+            return account, token
+        case _:
+            return "", None
 
 
 def check_body_headers(headers: Mapping[str, str], limit: int) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.storage.identifiers import first_id, new_id, time_in
+from service.storage.identifiers import first_id, is_identifier, new_id, new_ids, time_in
 
 AT = datetime(2026, 11, 20, 14, 31, 2, 418_000, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
@@ -16,6 +16,15 @@ def test_an_identifier_tells_when_it_was_made() -> None:
 
     assert made_at is not None
     assert before - MILLISECOND < made_at <= datetime.now(UTC)
+
+
+def test_identifiers_made_at_once_differ_in_their_random_part_alone() -> None:
+    made = new_ids("evt", 1_000)
+
+    assert len(set(made)) == 1_000
+    assert len({time_in(each) for each in made}) == 1
+    assert all(is_identifier(each) for each in made)
+    assert set("".join(each[14:] for each in made)) == set("0123456789abcdefghjkmnpqrstvwxyz")
 
 
 def test_the_first_of_a_time_sorts_between_those_before_and_those_after() -> None:

@@ -181,6 +181,7 @@ async def test_a_caller_who_leaves_in_the_middle_of_a_body_is_no_bug(
         "type": "http",
         "method": "POST",
         "path": "/v1/orders",
+        "raw_path": b"/v1/orders",
         "query_string": b"",
         "headers": [(b"authorization", f"Bearer {KEYS['erp']}".encode())],
         "state": {"runtime": offline_runtime},

@@ -117,6 +117,7 @@ class Waiting:
             "type": "http",
             "method": "GET",
             "path": "/v1/changes",
+            "raw_path": b"/v1/changes",
             "query_string": b"wait=60",
             "headers": [(b"authorization", f"Bearer {KEYS['erp']}".encode())],
             "state": {"runtime": self._runtime},

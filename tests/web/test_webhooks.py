@@ -476,5 +476,5 @@ def test_an_answer_that_is_a_bug_is_counted_as_one(refusing: Receiver) -> None:
     before = counted()
     answer = refusing.post("/webhooks/broken")
 
-    assert answer.status_code == 500
+    assert (answer.status_code, code_of(answer)) == (500, "internal_error")
     assert counted() == before + 1

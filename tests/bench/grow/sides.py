@@ -17,7 +17,7 @@ from service.flow.sync import starts_of
 from service.runtime import utc_now
 from service.storage.database import Pool, conninfo, pool_of
 from service.storage.deliveries import Deliveries
-from service.storage.event_rows import STORE, rows_of
+from service.storage.event_rows import STORE, rows_of, values_of
 from service.storage.event_writer import SESSION
 from service.storage.unit_of_work import unit_of_work
 from tests.bench import load
@@ -112,11 +112,7 @@ class Side:
     async def receive(self, ids: Sequence[str]) -> float:
         """Store one call about each id, in one statement and commit; return the seconds."""
         calls = [(id_, Call({}, load.body_of(id_).encode(), received_at=utc_now())) for id_ in ids]
-        stored = [rows_of(ACCOUNT, call, [Event(Kind.ORDER, id_)]) for id_, call in calls]
-        rows = [row for rows_of_call, _ in stored for row in rows_of_call]
-        bodies = sorted({body for _, body in stored})
-        columns = [*zip(*rows, strict=True), *zip(*bodies, strict=True)]
-        values = [list(column) for column in columns]
+        values = values_of(rows_of(ACCOUNT, call, [Event(Kind.ORDER, id_)]) for id_, call in calls)
         began = perf_counter()
         await self.receiver.execute(STORE, values)
         return perf_counter() - began
