@@ -21,8 +21,8 @@ class Pace:
     def expected_seconds(self, batches: int, now: float) -> float:
         """Return how long batches take, the one in hand among them.
 
-        Each is expected to take as long as the last one did, or as the one in hand has taken
-        so far: nothing else is known of a database that is slow.
+        Each is expected to take as long as the last one did, and the one in hand at least as
+        long as it has taken so far.
         """
         so_far = 0.0 if self._began_at is None else now - self._began_at
-        return batches * max(self._seconds, so_far)
+        return max(self._seconds, so_far) + (batches - 1) * self._seconds

@@ -20,6 +20,7 @@ from service.web.turns import Turns
 BACKLOG = 2_048
 KEEP_ALIVE_SECONDS = 5
 GRACEFUL_SECONDS = 10
+GARBAGE_OBJECTS_MIN = 20_000  # a few hundred calls in hand, a few megabytes
 
 
 def run(
@@ -114,9 +115,11 @@ class Server(uvicorn.Server):
         for listener in sockets or []:
             self._acceptors.append(Acceptor(listener, self._connection))
             self._acceptors[-1].start(BACKLOG)
-        # What is there now stays: collecting garbage need not walk through it under load.
+        # What is there now stays: collecting garbage need not walk through it under load. Nor need
+        # it walk through calls that come and go: nearly all of them leave without its help.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(GARBAGE_OBJECTS_MIN, *gc.get_threshold()[1:])
         if self._on_listening is not None and sockets:
             self._on_listening(sockets[0].getsockname()[1])
 

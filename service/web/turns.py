@@ -8,28 +8,35 @@ only a queue that stands is a reason to refuse.
 """
 
 import asyncio
+import math
+import time
 from collections import deque
 
 BEGUN_MAX = 32  # between two looks at the sockets: half of what fills a commit; see tests/bench
-WAIT_SECONDS_MAX = 0.25  # source: RELIABILITY.md, G5
+WAIT_SECONDS_MAX = 0.5  # an eighth of what the provider with the least patience waits
+TURN_SECONDS_MIN = 1e-6  # that none takes less keeps us from dividing by zero
+SMOOTHED_OVER = 8  # turns: one in which the process stood still does not decide
 
 
 class Turns:
     """Lets webhooks begin, BEGUN_MAX in each turn of the event loop.
 
-    is_behind tells that who is next has waited for longer than WAIT_SECONDS_MAX: whoever comes
-    now would wait for as long. It is judged after a turn, so that a process that stood still and
-    has its queue done in one turn refuses nobody.
+    webhooks_max is how many begin within WAIT_SECONDS_MAX, by how long turns took while some had
+    to wait: whoever comes when so many are in hand would wait for longer. While nobody waits it
+    is infinite.
     """
 
     def __init__(self) -> None:
-        self.is_behind = False
+        self.webhooks_max = math.inf
         self._begun = 0  # in this turn
-        self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._turn_at = 0.0
+        self._turn_seconds = 0.0
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     def take_at_once(self) -> bool:
         """Take a turn if one is left; return whether there was one."""
         if not self._begun:
+            self._turn_at = time.monotonic()
             asyncio.get_running_loop().call_soon(self._begin)
         if self._begun < BEGUN_MAX:
             self._begun += 1
@@ -40,21 +47,27 @@ class Turns:
         """Return when it is the caller's turn."""
         if self.take_at_once():
             return
-        loop = asyncio.get_running_loop()
-        turn: asyncio.Future[None] = loop.create_future()
-        self._waiting.append((loop.time(), turn))
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
         await turn
 
     def _begin(self) -> None:
         """Begin a turn with those who wait; there is one more after every turn that began any."""
-        loop = asyncio.get_running_loop()
+        self._judge(time.monotonic())
         self._begun = 0
         while self._waiting and self._begun < BEGUN_MAX:
-            _, turn = self._waiting.popleft()
+            turn = self._waiting.popleft()
             if not turn.done():  # its caller may have given up
                 turn.set_result(None)
                 self._begun += 1
-        now = loop.time()
-        self.is_behind = bool(self._waiting) and now - self._waiting[0][0] > WAIT_SECONDS_MAX
         if self._begun:
-            loop.call_soon(self._begin)
+            asyncio.get_running_loop().call_soon(self._begin)
+
+    def _judge(self, now: float) -> None:
+        took, self._turn_at = now - self._turn_at, now
+        if not self._waiting:
+            self.webhooks_max = math.inf
+            return
+        self._turn_seconds += (took - self._turn_seconds) / SMOOTHED_OVER
+        turns = WAIT_SECONDS_MAX / max(self._turn_seconds, TURN_SECONDS_MIN)
+        self.webhooks_max = BEGUN_MAX * max(turns, 1.0)

@@ -22,7 +22,7 @@ def test_the_one_in_hand_counts_once_it_takes_longer_than_the_last_one() -> None
     pace.begin(20.0)
 
     assert pace.expected_seconds(2, now=20.25) == 1.0
-    assert pace.expected_seconds(2, now=21.0) == 2.0
+    assert pace.expected_seconds(2, now=21.0) == 1.5
 
 
 def test_only_a_batch_that_is_stored_makes_a_slow_one_forgotten() -> None:

@@ -1,5 +1,6 @@
 """Webhooks and all else have room each of their own; who finds none is told so at once."""
 
+import math
 import socket
 import time
 from collections.abc import Iterator
@@ -82,15 +83,15 @@ def test_webhooks_in_hand_take_room_from_webhooks_however_they_are_spelled(targe
         assert status_of(second.recv(65_536)) == 503
 
 
-def test_while_webhooks_wait_too_long_they_are_turned_away_and_nothing_else_is() -> None:
+def test_while_webhooks_would_wait_too_long_they_are_turned_away_and_nothing_else_is() -> None:
     turns = Turns()
-    turns.is_behind = True
+    turns.webhooks_max = 0
     with serving(Echo(turns=turns)) as port, connected(port) as line:
         line.sendall(webhook(b"body"))
         assert status_of(line.recv(65_536)) == 503
         line.sendall(HEALTH)
         assert status_of(line.recv(65_536)) == 200
-        turns.is_behind = False
+        turns.webhooks_max = math.inf
         line.sendall(webhook(b"body"))
         assert status_of(line.recv(65_536)) == 200
 
