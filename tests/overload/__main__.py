@@ -6,7 +6,7 @@ himself: this needs root and a control group of processors (tests/overload/share
 First a closed loop finds what it can take. Then an open loop sends a multiple of that, whatever
 comes back, with a thousand connections more than the receiver works on at a time. Once more the
 same happens at a tenth of the rate while another session holds the lock of the table that every
-webhook writes to. Ends with 0 only if every refusal was quick and said when to come again, what
+webhook writes to. Ends with 0 only if refusals were quick and said when to come again, what
 was accepted is stored and came in time, memory stayed bounded, and it recovered by itself; with 2
 if it says nothing: the receiver could not be held back, or the sender did not keep to its times.
 """
@@ -31,12 +31,13 @@ from tests.overload.sender import Plan, Result, result_of, send
 from tests.overload.share import NoShare, held_to
 
 RECEIVER_SHARE = 0.25  # of a core
+SECONDS = 60.0  # source: RELIABILITY.md, G5
 CONNECTIONS = 2_048  # the receiver works on 1,024 calls at a time
 # Ginger waits 4 s, and nobody is left without an answer for longer than 3.5 s.
 # Source: CONTRACT.md, section 4.
 ACCEPTED_MS_MAX = 4_000.0
 REFUSED_MS_MAX = 250.0  # source: RELIABILITY.md, G5
-ANSWER_MS_MAX = 4_000.0  # also of a refusal that had to wait for the database
+ANSWER_MS_MAX = 4_000.0  # also of a refusal that had to wait to find out about the database
 GROWTH_MB_MAX = 50.0
 RECOVERY_SECONDS_MAX = 10.0
 SENDER_LATE_MS_MAX = 100.0
@@ -53,7 +54,7 @@ class SaysNothing(Exception):
 def main() -> int:
     """Overload, print what was counted, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.overload", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of either overload")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of either overload")
     parser.add_argument("--times", type=float, default=2.0, help="what it can take")
     asked = parser.parse_args()
     try:
@@ -113,12 +114,13 @@ def _told(
 ) -> Told:
     accepted, refused = result.of(204), result.of(503)
     others = sum(map(len, result.ms.values())) - len(accepted) - len(refused)
-    # What stands in the way of an answer at once is a database that keeps us waiting, not load.
+    # Who finds nobody waiting for a database that keeps us waiting has to find out; most do not.
     refused_ms_max = REFUSED_MS_MAX if name == "overload" else ANSWER_MS_MAX
     lost = len(accepted) - stored
     growth = max(resident) - resident[0]
     holds = (
-        percentile(refused, 0.99) <= refused_ms_max
+        percentile(refused, 0.5) <= REFUSED_MS_MAX
+        and percentile(refused, 0.99) <= refused_ms_max
         and max(accepted, default=0.0) <= ACCEPTED_MS_MAX
         and result.hinted == len(refused)
         and not (others or result.unanswered)
@@ -174,6 +176,7 @@ def _held_lock(site: Site) -> Iterator[None]:
     """Hold the lock of the table that every webhook writes to, while the block lasts."""
     with psycopg.connect(site.database_url) as holder:
         holder.execute("set statement_timeout = 0")
+        holder.execute("set idle_in_transaction_session_timeout = 0")
         holder.execute("lock table due in access exclusive mode")
         yield
         holder.rollback()
