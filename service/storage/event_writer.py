@@ -77,7 +77,8 @@ class EventWriter:
         self._conninfo = conninfo(url, application="receiver")
         self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
         self._queue: deque[_Waiting] = deque()
-        self._rows_held = 0
+        self._rows_held = 0  # in the queue and in hand
+        self._rows_in_hand = 0
         self._bytes_held = 0
         self._pace = Pace()
         self._work = asyncio.Event()
@@ -128,10 +129,10 @@ class EventWriter:
             or self._bytes_held + waiting.body_bytes > BYTES_HELD_MAX
         ):
             raise _unavailable("too many events are waiting to be stored")
-        if self._rows_held:  # who finds nobody waiting finds out how it is
-            batches = 2 + self._rows_held // ROWS_PER_STATEMENT  # the one in hand, and his own
+        batches_before = (self._rows_held - self._rows_in_hand) // ROWS_PER_STATEMENT
+        if self._rows_in_hand or batches_before:  # whoever comes first finds out how it is
             now = asyncio.get_running_loop().time()
-            if self._pace.expected_seconds(batches, now) > ANSWER_SECONDS_MAX:
+            if self._pace.expected_seconds(batches_before + 1, now) > ANSWER_SECONDS_MAX:
                 raise _unavailable("events cannot be stored in time now")
         self._rows_held += len(waiting.rows)
         self._bytes_held += waiting.body_bytes
@@ -156,15 +157,13 @@ class EventWriter:
             except psycopg.Error as error:
                 await self._hang_up(error, batch)
             finally:
+                self._rows_in_hand = 0
                 self._release(batch)
         if self._connection is not None:
             await self._connection.close()
 
     async def _wait_for_work(self) -> None:
-        """Return when there is something to write; while idle, see that the line is alive.
-
-        Waits for no time, only for the turns of a loop that has other things to do as well.
-        """
+        """Return a few turns after there is something to write; while idle, look after the line."""
         while not self._work.is_set():
             try:
                 async with asyncio.timeout(IDLE_CHECK_SECONDS):
@@ -181,6 +180,7 @@ class EventWriter:
         while self._queue and (not batch or rows + len(self._queue[0].rows) <= ROWS_PER_STATEMENT):
             batch.append(self._queue.popleft())
             rows += len(batch[-1].rows)
+        self._rows_in_hand = rows
         if not self._queue and not self._stopping.is_set():
             self._work.clear()
         return batch
@@ -271,6 +271,7 @@ class EventWriter:
             log.warning("event_writer.missed_database", error=type(error).__name__)
             return False
         self._connection = connection
+        self._pace = Pace()  # what the line before it was like says nothing of this one
         try:
             await self._execute(SESSION)
         except psycopg.Error as error:

@@ -19,10 +19,15 @@ class Pace:
         self._began_at = None
 
     def expected_seconds(self, batches: int, now: float) -> float:
-        """Return how long batches take, the one in hand among them.
+        """Return how long it takes from now until so many batches are stored after the one in hand.
 
-        Each is expected to take as long as the last one did, and the one in hand at least as
-        long as it has taken so far.
+        Each is expected to take as long as the last one did. One in hand that has taken longer
+        than that already is expected to take as long again.
         """
-        so_far = 0.0 if self._began_at is None else now - self._began_at
-        return max(self._seconds, so_far) + (batches - 1) * self._seconds
+        return self._left_seconds(now) + batches * self._seconds
+
+    def _left_seconds(self, now: float) -> float:
+        if self._began_at is None:
+            return 0.0
+        so_far = now - self._began_at
+        return self._seconds - so_far if so_far <= self._seconds else so_far

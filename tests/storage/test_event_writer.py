@@ -390,6 +390,32 @@ async def test_a_call_is_answered_in_time_though_the_database_is_not(
     assert await wanted(pool, "after") == 1
 
 
+async def test_slow_batches_are_shared_as_quick_ones_are(
+    writer: EventWriter, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_writer, "ANSWER_SECONDS_MAX", 1.0)
+    async with pool.connection() as connection:
+        await connection.execute(
+            """
+            create function take_a_while() returns trigger language plpgsql
+                as $$ begin perform pg_sleep(0.6); return null; end $$
+            """
+        )
+        await connection.execute(
+            "create trigger slow before insert on events"
+            " for each statement execute function take_a_while()"
+        )
+
+    try:
+        for _ in range(2):
+            commits = writer.commits
+            await asyncio.gather(*(writer.store("gc", call(), [event()]) for _ in range(50)))
+            assert writer.commits == commits + 1
+    finally:
+        async with pool.connection() as connection:
+            await connection.execute("drop function take_a_while cascade")
+
+
 async def test_calls_behind_a_batch_that_is_stuck_are_refused_at_once_until_one_is_stored(
     writer: EventWriter, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,14 +15,24 @@ def test_batches_are_expected_to_take_as_long_as_the_last_one() -> None:
     assert pace.expected_seconds(4, now=99.0) == 2.0
 
 
-def test_the_one_in_hand_counts_once_it_takes_longer_than_the_last_one() -> None:
+def test_what_is_left_of_the_one_in_hand_comes_first() -> None:
     pace = Pace()
     pace.begin(10.0)
     pace.end(10.5, is_stored=True)
     pace.begin(20.0)
 
-    assert pace.expected_seconds(2, now=20.25) == 1.0
-    assert pace.expected_seconds(2, now=21.0) == 1.5
+    assert pace.expected_seconds(2, now=20.0) == 1.5
+    assert pace.expected_seconds(2, now=20.25) == 1.25
+    assert pace.expected_seconds(2, now=20.5) == 1.0
+
+
+def test_one_in_hand_that_takes_longer_than_the_last_one_takes_as_long_again() -> None:
+    pace = Pace()
+    pace.begin(10.0)
+    pace.end(10.5, is_stored=True)
+    pace.begin(20.0)
+
+    assert pace.expected_seconds(2, now=21.0) == 2.0
 
 
 def test_only_a_batch_that_is_stored_makes_a_slow_one_forgotten() -> None:
