@@ -57,8 +57,9 @@ _STORED_END: Message = {"type": "http.response.body"}
 class WebhookDoor:
     """Answers 204 once the events are stored, else with a problem, within 3.5 s.
 
-    Every problem closes the connection: part of the body may not have been read. No log line
-    for a call that was stored: its rows are the record.
+    A problem closes the connection: part of the body may not have been read. Only who came in
+    vain with a whole call keeps his: to open one costs more than to store a call. No log line for
+    a call that was stored: its rows are the record.
     """
 
     def __init__(self) -> None:
@@ -89,7 +90,8 @@ class WebhookDoor:
             await send(_STORED_END)
         else:
             log.info("webhook.refused", account=label, code=problem.code)
-            await send_problem(send, problem, close=True)
+            comes_again = problem.status_code == 503 and IS_WHOLE in scope
+            await send_problem(send, problem, close=not comes_again)
 
     async def _problem_with(
         self, scope: Scope, channel: Receive, here: Runtime, account: str, token: str | None

@@ -418,6 +418,16 @@ def test_without_a_database_the_answer_is_503_at_once(refusing: Receiver) -> Non
     assert answer.elapsed.total_seconds() < 1
 
 
+def test_who_came_in_vain_with_a_whole_call_keeps_his_connection(refusing: Receiver) -> None:
+    head = b"POST /webhooks/open HTTP/1.1\r\nHost: s\r\nContent-Length: %d\r\n\r\n" % len(HINT)
+    with connected(refusing.port) as line:
+        for _ in range(2):
+            line.sendall(head + HINT)
+            answer = line.recv(65_536)
+            assert status_of(answer) == 503
+            assert b"\r\nretry-after: " in answer
+
+
 def test_a_body_that_does_not_arrive_in_time_is_503(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
