@@ -134,7 +134,10 @@ class Bell:
             log.warning("token.kept", queue=QUEUES[task])
 
     def take_over(self, task: str) -> bool:
-        """Keep everybody from ringing for a second; return whether nobody else has been rung."""
+        """Keep everybody from ringing for a second, unless somebody has been rung or does so.
+
+        Returns whether that was done; it is not while Redis is away.
+        """
         try:
             return bool(self._redis.set(_token(task), LOOKS_OUT, nx=True, px=LOOKOUT_MILLISECONDS))
         except redis.RedisError:

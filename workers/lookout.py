@@ -48,6 +48,7 @@ class Lookout:
         self._pool = pool
         self._drain = drain
         self._wanted = asyncio.Event()
+        self._keeping: asyncio.Task[None] | None = None
         self._stopped = False
         self._heard_at = self._rests_until = 0.0  # monotonic
 
@@ -70,15 +71,25 @@ class Lookout:
             if self._stopped:
                 return
             self._wanted.clear()
+            if time.monotonic() < self._rests_until:
+                continue
             if await asyncio.to_thread(self._bell.take_over, self._task):
                 try:
                     await self._look_out()
                 except Unavailable as error:
                     log.warning("lookout.ended", reason=error.detail)
                 finally:
-                    await asyncio.to_thread(self._bell.give_back, self._task)
-                    # What came before others could ring again.
-                    self._drain.set()
+                    await self._give_back()
+
+    async def _give_back(self) -> None:
+        """Have everybody ring again, and somebody look for what came before they could."""
+        if self._keeping is not None:
+            await self._keeping
+        await asyncio.to_thread(self._bell.give_back, self._task)
+        if self._stopped:
+            await asyncio.to_thread(self._bell.ring, self._task)
+        else:
+            self._drain.set()
 
     async def _look_out(self) -> None:
         """Have the drain claim what comes, until nothing does or it is busy."""
@@ -97,9 +108,12 @@ class Lookout:
                 self._drain.set()
             elif now > found_at + QUIET_SECONDS:
                 return
-            if now > kept_at + KEEP_SECONDS:
+            if now > kept_at + KEEP_SECONDS and (self._keeping is None or self._keeping.done()):
+                # Not waited for: while Redis hangs nobody rings, and looking is the only way.
                 kept_at = now
-                await asyncio.to_thread(self._bell.keep, self._task)
+                self._keeping = asyncio.create_task(
+                    asyncio.to_thread(self._bell.keep, self._task), name="lookout's token"
+                )
 
     async def _is_anything_due(self) -> bool:
         async with connected(self._pool) as connection:

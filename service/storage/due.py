@@ -266,7 +266,7 @@ class DueTable:
         return (row[0], row[1]) if row else None
 
     async def is_anything_due(self) -> bool:
-        """Return whether a row can be claimed now."""
+        """Return whether a row is due and not leased; a claim may pass it over all the same."""
         cursor = await self._connection.execute(
             """
             select exists (select from due where urgency = 0

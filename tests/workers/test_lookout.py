@@ -148,6 +148,35 @@ async def test_a_drain_with_its_hands_full_has_others_rung_and_rests(
 
 
 @pytest.mark.usefixtures("watchful")
+async def test_one_that_is_stopped_has_somebody_else_rung(
+    runtime: Runtime, broker: redis.Redis
+) -> None:
+    async with looking_out(runtime) as (lookout, _):
+        hear_a_stream(lookout)
+        await until_token_is(broker, LOOKS_OUT)
+
+    assert broker.llen(f"settled:{QUEUES[SYNC]}") == 1
+
+
+@pytest.mark.usefixtures("watchful")
+async def test_it_looks_on_while_redis_hangs(
+    runtime: Runtime, broker: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "KEEP_SECONDS", 0.0)
+    async with looking_out(runtime) as (lookout, drain):
+        hear_a_stream(lookout)
+        await until_token_is(broker, LOOKS_OUT)
+        await trigger(runtime, "ord_1")  # and nobody reads it: every look finds it
+        broker.client_pause(2_000)
+        answer = asyncio.ensure_future(asyncio.to_thread(broker.ping))
+        for _ in range(20):
+            await until_set(drain)
+
+        assert not answer.done()
+        await answer
+
+
+@pytest.mark.usefixtures("watchful")
 async def test_without_postgresql_a_lookout_ends_and_rings_go_out_again(
     runtime: Runtime, broker: redis.Redis, servers: Urls
 ) -> None:
