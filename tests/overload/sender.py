@@ -26,6 +26,7 @@ SWEEP_SECONDS = 0.1
 
 _HEAD = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 _RETRY_AFTER = re.compile(rb"\r\nretry-after: ([1-9]\d*)\r\n", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 _CLOSES = re.compile(rb"\r\nconnection: close\r\n", re.IGNORECASE)
 
 
@@ -128,12 +129,12 @@ class Sender:
         self.under_way[line] = None
         line.write(self._call.replace(ORDER_ID, new_id().encode(), 1))
 
-    def answered(self, line: "Line", head: bytes) -> None:
+    def answered(self, line: "Line", answer: bytes) -> None:
         self.under_way.pop(line)
-        status = _status_in(head)
+        status = _status_in(answer)
         self._ms.setdefault(status, []).append((time.monotonic() - line.began) * 1000)
-        self._hinted += _RETRY_AFTER.search(head) is not None
-        if _CLOSES.search(head) is None:
+        self._hinted += _RETRY_AFTER.search(answer) is not None
+        if _CLOSES.search(answer) is None:
             self._free.append(line)
         else:
             line.close()
@@ -167,12 +168,18 @@ class Line(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        if b"\r\n\r\n" in self._received and self in self._sender.under_way:
-            head, self._received = self._received, b""
-            self._sender.answered(self, head)
+        if _is_whole(self._received) and self in self._sender.under_way:
+            answer, self._received = self._received, b""
+            self._sender.answered(self, answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._sender.closed(self)
+
+
+def _is_whole(answer: bytes) -> bool:
+    _, ends, body = answer.partition(b"\r\n\r\n")
+    length = _LENGTH.search(answer)
+    return bool(ends) and (length is None or len(body) >= int(length[1]))
 
 
 def _status_in(answer: bytes) -> str:
