@@ -178,18 +178,16 @@ class Connection(HttpToolsProtocol):
         return None
 
     def _is_out_of_room(self) -> bool:
-        """Return whether too much of this kind is in hand, or too many webhooks have not begun.
+        """Return whether too much of this kind is in hand.
 
         What was let in a moment ago and is not counted yet counts as of either kind.
         """
-        in_hand, waiting_max = len(self.tasks), self.turns.waiting_max
-        if in_hand < self.limits.requests_max and in_hand < waiting_max:
+        in_hand, webhooks_max = len(self.tasks), self.turns.webhooks_max
+        if in_hand < self.limits.requests_max and in_hand < webhooks_max:
             return False
         if not httptools.parse_url(self.url).path.startswith(WEBHOOKS):
             return in_hand - self.room.webhooks >= self.limits.requests_max
-        webhooks = in_hand - self.room.others
-        begun = self.room.webhooks - self.turns.waiting
-        return webhooks >= self.limits.requests_max or webhooks - begun >= waiting_max
+        return in_hand - self.room.others >= min(self.limits.requests_max, webhooks_max)
 
     def _is_soon_read(self) -> bool:
         """Return whether it costs less to read this request than to have its sender dial again."""

@@ -15,29 +15,23 @@ from collections import deque
 BEGUN_MAX = 32  # between two looks at the sockets: half of what fills a commit; see tests/bench
 WAIT_SECONDS_MAX = 0.5  # an eighth of what the provider with the least patience waits
 TURN_SECONDS_MIN = 1e-6  # that none takes less keeps us from dividing by zero
-SMOOTHED_OVER = 8  # turns
-STALL_TIMES = 4  # a turn that takes so much longer than usual says that the process stood still
-TURN_SECONDS_USUAL = 0.01  # with BEGUN_MAX of them on a slow machine; see tests/overload
+SMOOTHED_OVER = 4  # turns
 
 
 class Turns:
     """Lets webhooks begin, BEGUN_MAX in each turn of the event loop.
 
-    waiting is how many wait, and waiting_max how many begin within WAIT_SECONDS_MAX, by how long
-    turns took: whoever comes behind so many would wait for longer. While nobody waits it is
-    infinite.
+    webhooks_max is how many begin within WAIT_SECONDS_MAX, by how long turns took while some had
+    to wait: whoever comes when so many are in hand would wait for longer, be it that they begin or
+    that they are answered. While nobody waits it is infinite.
     """
 
     def __init__(self) -> None:
-        self.waiting_max = math.inf
+        self.webhooks_max = math.inf
         self._begun = 0  # in this turn
         self._turn_at = 0.0
         self._turn_seconds = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
-
-    @property
-    def waiting(self) -> int:
-        return len(self._waiting)
 
     def take_at_once(self) -> bool:
         """Take a turn if one is left; return whether there was one."""
@@ -71,10 +65,10 @@ class Turns:
 
     def _judge(self, now: float) -> None:
         took, self._turn_at = now - self._turn_at, now
-        took = min(took, STALL_TIMES * max(self._turn_seconds, TURN_SECONDS_USUAL))
-        self._turn_seconds += (took - self._turn_seconds) / SMOOTHED_OVER
         if not self._waiting:
-            self.waiting_max = math.inf
+            self.webhooks_max = math.inf
             return
+        took = min(took, WAIT_SECONDS_MAX)  # one that took longer stood still: the next will not
+        self._turn_seconds += (took - self._turn_seconds) / SMOOTHED_OVER
         turns = WAIT_SECONDS_MAX / max(self._turn_seconds, TURN_SECONDS_MIN)
-        self.waiting_max = BEGUN_MAX * max(turns, 1.0)
+        self.webhooks_max = BEGUN_MAX * max(turns, 1.0)

@@ -85,29 +85,15 @@ def test_webhooks_in_hand_take_room_from_webhooks_however_they_are_spelled(targe
 
 def test_while_webhooks_would_wait_too_long_they_are_turned_away_and_nothing_else_is() -> None:
     turns = Turns()
-    turns.waiting_max = 0
+    turns.webhooks_max = 0
     with serving(Echo(turns=turns)) as port, connected(port) as line:
         line.sendall(webhook(b"body"))
         assert status_of(line.recv(65_536)) == 503
         line.sendall(HEALTH)
         assert status_of(line.recv(65_536)) == 200
-        turns.waiting_max = math.inf
+        turns.webhooks_max = math.inf
         line.sendall(webhook(b"body"))
         assert status_of(line.recv(65_536)) == 200
-
-
-def test_webhooks_that_have_begun_are_none_that_another_would_wait_for() -> None:
-    turns = Turns()
-    turns.waiting_max = 1
-    echo = Echo(turns=turns)
-    with serving(echo) as port, connected(port) as first, connected(port) as second:
-        first.sendall(
-            b"POST /webhooks/first HTTP/1.1\r\nHost: settled\r\nContent-Length: 1\r\n\r\n"
-        )
-        while not echo.paths:
-            time.sleep(0.001)
-        second.sendall(webhook(b"body"))
-        assert status_of(second.recv(65_536)) == 200
 
 
 @pytest.mark.parametrize(
