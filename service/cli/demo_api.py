@@ -144,11 +144,13 @@ class Page(Struct, Generic[T]):
 class Api:
     """One of the two services, spoken to in JSON. Raises Unavailable for every answer but 2xx."""
 
-    def __init__(self, url: str, *, key: str = "") -> None:
+    def __init__(
+        self, url: str, *, key: str = "", timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> None:
         self._client = httpx.AsyncClient(
             base_url=url,
             headers={"authorization": f"Bearer {key}"} if key else {},
-            timeout=TIMEOUT_SECONDS,
+            timeout=timeout_seconds,
             limits=NO_LINE_KEPT,
             trust_env=False,
         )

@@ -74,7 +74,10 @@ async def run(
         for link in fleet.links.values():
             await stack.enter_async_context(link.listening())
         await stack.enter_async_context(front.listening("127.0.0.1", fleet.front_port))
-        sandbox = await stack.enter_async_context(Api(fleet.sandbox_url))
+        # Nothing strikes the sandbox itself: that it answers late is the machine's doing.
+        sandbox = await stack.enter_async_context(
+            Api(fleet.sandbox_url, timeout_seconds=PATIENCE_SECONDS)
+        )
         product = await stack.enter_async_context(
             PatientApi(fleet.product_url, key=fleet.keys.api_key, seconds=PATIENCE_SECONDS)
         )
