@@ -1,6 +1,6 @@
 """`python -m tests.overload`: twice what the receiver can take, and a database that stands still.
 
-The receiver is held to a quarter of a core, so that whoever sends is not short of processors
+The receiver is held to half a core, so that whoever sends is not short of processors
 himself: this needs root and a control group of processors (tests/overload/share.py).
 
 First a closed loop finds what it can take. Then an open loop sends a multiple of that, whatever
@@ -30,7 +30,7 @@ from tests.hostile.told import Told, percentile
 from tests.overload.sender import Plan, Result, result_of, send
 from tests.overload.share import NoShare, held_to
 
-RECEIVER_SHARE = 0.25  # of a core
+RECEIVER_SHARE = 0.5  # of a core
 SECONDS = 60.0  # source: RELIABILITY.md, G5
 CONNECTIONS = 2_048  # the receiver works on 1,024 calls at a time
 # Ginger waits 4 s, and nobody is left without an answer for longer than 3.5 s.
